@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+// In dependency order: a target names only targets above it.
+let package = Package(
+    name: "rollcall",
+    products: [.executable(name: "rollcall", targets: ["Rollcall"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache.git", from: "2.1.1"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "JSON", swiftSettings: strict),
+        .target(name: "YAML", dependencies: [yams], swiftSettings: strict),
+        .target(name: "JSONPath", dependencies: ["JSON"], swiftSettings: strict),
+        .target(name: "Accounts", swiftSettings: strict),
+        .target(name: "Cryptography", dependencies: [crypto, cryptoExtras], swiftSettings: strict),
+        .target(name: "Transfer", dependencies: ["CCurl"], swiftSettings: strict),
+        .target(
+            name: "OAuth", dependencies: ["Accounts", "Cryptography", "JSON", "Transfer"], swiftSettings: strict),
+        .target(
+            name: "Providers", dependencies: ["Accounts", "JSON", "JSONPath", "OAuth", "Transfer", "YAML"],
+            swiftSettings: strict),
+        .target(
+            name: "Store", dependencies: ["Accounts", "Cryptography", grdb, grdbSQLite], swiftSettings: strict),
+        .target(
+            name: "Linking",
+            dependencies: [
+                "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer", logging, metrics,
+            ], swiftSettings: strict),
+        .target(
+            name: "Sync",
+            dependencies: [
+                "Accounts", "JSON", "Linking", "Providers", "Store", logging, metrics, serviceLifecycle,
+            ], swiftSettings: strict),
+        .target(
+            name: "Web",
+            dependencies: [
+                "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", hummingbird, logging,
+                mustache,
+            ], swiftSettings: strict),
+        .target(name: "ProviderSimulator", dependencies: [hummingbird, cryptoExtras], swiftSettings: strict),
+        .executableTarget(
+            name: "Rollcall",
+            dependencies: [
+                "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers", "Store",
+                "Sync", "Transfer", "Web", "YAML", argumentParser, configuration, logging, serviceLifecycle,
+            ], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

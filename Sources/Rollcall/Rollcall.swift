@@ -1,0 +1,1 @@
+@main struct Rollcall { static func main() {} }
