@@ -1,6 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Warnings are errors; imports say what they mean.
 let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
@@ -21,6 +22,14 @@ let mustache = Target.Dependency.product(name: "Mustache", package: "swift-musta
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
+/// The tests of one module, in the folder that mirrors it.
+func tests(_ module: String, _ others: String..., fixtures: Bool = false) -> Target {
+    .testTarget(
+        name: module + "Tests",
+        dependencies: ([module] + others).map { .byName(name: $0) } + ["TestSupport"],
+        exclude: fixtures ? ["Fixtures"] : [], swiftSettings: strict)
+}
+
 // In dependency order: a target names only targets above it.
 let package = Package(
     name: "rollcall",
@@ -38,6 +47,8 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
+        .executableTarget(name: "EmbedFilesTool", swiftSettings: strict),
+        .plugin(name: "EmbedFiles", capability: .buildTool(), dependencies: ["EmbedFilesTool"]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "JSON", swiftSettings: strict),
         .target(name: "YAML", dependencies: [yams], swiftSettings: strict),
@@ -49,9 +60,10 @@ let package = Package(
             name: "OAuth", dependencies: ["Accounts", "Cryptography", "JSON", "Transfer"], swiftSettings: strict),
         .target(
             name: "Providers", dependencies: ["Accounts", "JSON", "JSONPath", "OAuth", "Transfer", "YAML"],
-            swiftSettings: strict),
+            swiftSettings: strict, plugins: ["EmbedFiles"]),
         .target(
-            name: "Store", dependencies: ["Accounts", "Cryptography", grdb, grdbSQLite], swiftSettings: strict),
+            name: "Store", dependencies: ["Accounts", "Cryptography", grdb, grdbSQLite], swiftSettings: strict,
+            plugins: ["EmbedFiles"]),
         .target(
             name: "Linking",
             dependencies: [
@@ -67,7 +79,7 @@ let package = Package(
             dependencies: [
                 "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", hummingbird, logging,
                 mustache,
-            ], swiftSettings: strict),
+            ], exclude: ["Pages"], swiftSettings: strict, plugins: ["EmbedFiles"]),
         .target(name: "ProviderSimulator", dependencies: [hummingbird, cryptoExtras], swiftSettings: strict),
         .executableTarget(
             name: "Rollcall",
@@ -75,6 +87,26 @@ let package = Package(
                 "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers", "Store",
                 "Sync", "Transfer", "Web", "YAML", argumentParser, configuration, logging, serviceLifecycle,
             ], swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["Accounts", "Transfer"], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("Accounts"),
+        tests("JSON"),
+        tests("JSONPath", "JSON"),
+        tests("YAML"),
+        tests("Cryptography"),
+        tests("Transfer", "CCurl"),
+        tests("OAuth", "Accounts", "Cryptography", "JSON", "Transfer"),
+        tests("Providers", "Accounts", "JSON", "OAuth", "Transfer", fixtures: true),
+        tests("Store", "Accounts", "Cryptography"),
+        tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),
+        tests("Sync", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Transfer"),
+        tests(
+            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer"),
+        tests("ProviderSimulator", "JSON", "Transfer"),
+        tests(
+            "Rollcall", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers",
+            "Store", "Sync", "Transfer", "Web"),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,1 +1,2 @@
 // placeholder
+package let names = EmbeddedFiles.all.map(\.name)

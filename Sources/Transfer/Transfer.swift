@@ -1,1 +1,169 @@
-// placeholder
+/// Outgoing HTTP: one exchange at a time, each with a limit on time, size and redirects, going only where it may and
+/// carrying a credential to one origin alone. `CurlTransport` is the real one, on libcurl; tests use a scripted one.
+/// What a response means is for the modules above.
+package protocol Transport: Sendable {
+    /// Throws `CancellationError` never: a cancelled transfer is `TransferError.cancelled`.
+    func send(_ request: TransferRequest) async throws(TransferError) -> TransferResponse
+}
+
+package enum Method: String, Sendable {
+    case get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"
+}
+
+package struct TransferRequest: Sendable {
+    package var method: Method
+    /// Absolute, `https` (`http` where the destination policy allows it).
+    package var url: String
+    package var fields: HeaderFields
+    /// Fields whose values are secrets (`Authorization`, mostly): sent to the origin of `url` alone, never logged.
+    package var credentials: [CredentialField]
+    package var body: Body?
+    package var limits: TransferLimits
+    package var redirects: RedirectPolicy
+
+    package init(
+        _ method: Method, _ url: String, fields: HeaderFields = [:], credentials: [CredentialField] = [],
+        body: Body? = nil, limits: TransferLimits = TransferLimits(), redirects: RedirectPolicy = .refuse
+    ) {
+        self.method = method
+        self.url = url
+        self.fields = fields
+        self.credentials = credentials
+        self.body = body
+        self.limits = limits
+        self.redirects = redirects
+    }
+
+    package struct CredentialField: Sendable {
+        package var name: String
+        /// The bytes of the field's value; kept out of every description.
+        package var value: String
+
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    package struct Body: Sendable {
+        package var contentType: String
+        package var bytes: [UInt8]
+
+        package init(contentType: String, bytes: [UInt8]) {
+            self.contentType = contentType
+            self.bytes = bytes
+        }
+    }
+}
+
+extension TransferRequest: CustomStringConvertible, CustomReflectable {
+    /// Method and URL without query: queries, bodies and credential fields may hold secrets.
+    package var description: String { "\(method.rawValue) \(url.prefix { $0 != "?" && $0 != "#" })" }
+    package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Bounds of one exchange. Sizes are in bytes and count what arrives after decompression.
+package struct TransferLimits: Sendable, Equatable {
+    package var connect: Duration
+    /// From the first byte out to the last byte in, redirects included.
+    package var total: Duration
+    package var bodyBytesMax: Int
+    package var headerBytesMax: Int
+
+    package init(
+        connect: Duration = .seconds(5), total: Duration = .seconds(30), bodyBytesMax: Int = 1 << 20,
+        headerBytesMax: Int = 64 << 10
+    ) {
+        self.connect = connect
+        self.total = total
+        self.bodyBytesMax = bodyBytesMax
+        self.headerBytesMax = headerBytesMax
+    }
+}
+
+/// What to do with a 3xx that carries a `Location`.
+package enum RedirectPolicy: Sendable, Equatable {
+    /// The 3xx is the response (token endpoints: RFC 9700 forbids carrying a POST elsewhere).
+    case refuse
+    /// Followed for GET alone, at most `limit` times; credential fields are dropped for good once the origin changes,
+    /// and every hop passes the destination policy again.
+    case follow(limit: Int)
+}
+
+package struct TransferResponse: Sendable {
+    package var status: Int
+    package var fields: HeaderFields
+    package var body: [UInt8]
+
+    package init(status: Int, fields: HeaderFields = [:], body: [UInt8] = []) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+    }
+}
+
+extension TransferResponse: CustomStringConvertible, CustomReflectable {
+    package var description: String { "\(status), \(body.count) bytes" }
+    package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Header fields in the order in which they stood; names compare without case (RFC 9110 §5.1).
+package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral, Sequence {
+    private var fields: [Field] = []
+
+    package struct Field: Sendable, Equatable {
+        package var name: String
+        package var value: String
+    }
+
+    package init() {}
+    package init(dictionaryLiteral elements: (String, String)...) {
+        fields = elements.map { Field(name: $0.0, value: $0.1) }
+    }
+
+    /// The first field of that name; setting replaces them all.
+    package subscript(name: String) -> String? {
+        get { fields.first { Self.same($0.name, name) }?.value }
+        set {
+            fields.removeAll { Self.same($0.name, name) }
+            if let newValue { fields.append(Field(name: name, value: newValue)) }
+        }
+    }
+
+    package mutating func append(name: String, value: String) { fields.append(Field(name: name, value: value)) }
+    package func values(_ name: String) -> [String] { fields.filter { Self.same($0.name, name) }.map(\.value) }
+    package func makeIterator() -> IndexingIterator<[Field]> { fields.makeIterator() }
+    package var isEmpty: Bool { fields.isEmpty }
+
+    private static func same(_ left: String, _ right: String) -> Bool {
+        left.utf8.elementsEqual(right.utf8) { a, b in lowercased(a) == lowercased(b) }
+    }
+
+    private static func lowercased(_ byte: UInt8) -> UInt8 { (0x41...0x5a).contains(byte) ? byte | 0x20 : byte }
+}
+
+/// Why there is no response. None of these says anything about a grant. Messages name the host, never a query, a
+/// field value or a body.
+package enum TransferError: Error, Equatable {
+    /// The URL, or the address it resolves to, is not one this program may reach.
+    case destinationRefused(reason: String)
+    case nameNotResolved(host: String)
+    case connectionFailed(host: String)
+    case tlsFailed(host: String, reason: String)
+    case timedOut(host: String)
+    case responseTooLarge(limit: Int)
+    case tooManyRedirects
+    /// Cut short, not HTTP, or otherwise unreadable.
+    case malformedResponse(reason: String)
+    case cancelled
+    /// The request itself is impossible: a field with a line break, a URL that does not parse.
+    case invalidRequest(reason: String)
+
+    /// Whether the request may have reached the server: only then can a single-use token have been spent.
+    package var mayHaveBeenSent: Bool {
+        switch self {
+        case .destinationRefused, .nameNotResolved, .connectionFailed, .tlsFailed, .invalidRequest: false
+        case .timedOut, .responseTooLarge, .tooManyRedirects, .malformedResponse, .cancelled: true
+        }
+    }
+}
