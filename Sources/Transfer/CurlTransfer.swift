@@ -126,7 +126,9 @@ extension CurlTransfer {
     private func copyBody(to buffer: UnsafeMutableRawBufferPointer) -> Int {
         guard let body = submission?.exchange.body else { return 0 }
         let count = min(buffer.count, body.count - bodySent)
-        body.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[bodySent..<bodySent + count])) }
+        body.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[bodySent..<bodySent + count]))
+        }
         bodySent += count
         return count
     }

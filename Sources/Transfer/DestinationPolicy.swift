@@ -103,7 +103,9 @@ package struct Destination: Sendable, Hashable {
             return invalid("the URL is not absolute")
         }
         let authority = bytes[authorityStart...].prefix { $0 != 0x2f && $0 != 0x3f && $0 != 0x23 }  // / ? #
-        if authority.contains(UInt8(ascii: "@")) { return .failure(.destinationRefused(reason: "a user name in the URL")) }
+        if authority.contains(UInt8(ascii: "@")) {
+            return .failure(.destinationRefused(reason: "a user name in the URL"))
+        }
         return read(authority: authority, scheme: scheme)
     }
 
@@ -128,7 +130,9 @@ package struct Destination: Sendable, Hashable {
         }
         if isBracketed {
             let text = String(decoding: authority[authority.startIndex + 1..<hostEnd - 1], as: UTF8.self)
-            guard text.contains(":"), let address = IPAddress(text) else { return invalid("an unreadable IPv6 address") }
+            guard text.contains(":"), let address = IPAddress(text) else {
+                return invalid("an unreadable IPv6 address")
+            }
             return .success(Destination(scheme: scheme, host: text.lowercased(), port: port, address: address))
         }
         return read(name: authority[..<hostEnd], scheme: scheme, port: port)
