@@ -115,14 +115,6 @@ extension ProfileMapping {
         }
         let claims = claims(in: stable(document).object ?? JSONObject())
         let text = JSONValue.object(["claims": .object(claims), "raw": stable(raw)]).canonicalText
-        return Digest.sha256(text.utf8).hexadecimal
+        return Hexadecimal.encode(Digest.sha256(text.utf8))
     }
 }
-
-extension [UInt8] {
-    var hexadecimal: String {
-        String(decoding: flatMap { [hexDigits[Int($0 >> 4)], hexDigits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-}
-
-private let hexDigits = Array("0123456789abcdef".utf8)

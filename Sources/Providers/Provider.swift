@@ -54,7 +54,7 @@ package struct Provider: Sendable {
 
     /// SHA-256, hex, over everything that a flow depends on: a flow ends with the configuration it began with, or is
     /// refused. Neither the client secret nor limits nor the sync policy are in it.
-    package let fingerprint: String
+    package internal(set) var fingerprint: String
 
     let endpoints: Endpoints
     let mapping: ProfileMapping
