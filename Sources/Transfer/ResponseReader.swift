@@ -36,6 +36,7 @@ struct ResponseReader {
         while let last = line.last, last == 0x0a || last == 0x0d { line.removeLast() }
         if line.starts(with: "HTTP/".utf8) {
             fields = HeaderFields()
+            fields.reserveCapacity(12)
             body = []
             headerIsComplete = false
         } else if line.isEmpty {

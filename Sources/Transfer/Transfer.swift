@@ -131,6 +131,8 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     }
 
     package mutating func append(name: String, value: String) { fields.append(Field(name: name, value: value)) }
+    mutating func reserveCapacity(_ count: Int) { fields.reserveCapacity(count) }
+
     /// Joins a folded line to the field before it.
     mutating func extendLast(with text: String) {
         if let last = fields.indices.last { fields[last].value += " " + text }
@@ -139,11 +141,10 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     package func makeIterator() -> IndexingIterator<[Field]> { fields.makeIterator() }
     package var isEmpty: Bool { fields.isEmpty }
 
-    private static func same(_ left: String, _ right: String) -> Bool {
-        left.utf8.elementsEqual(right.utf8) { a, b in lowercased(a) == lowercased(b) }
+    static func same(_ left: String, _ right: String) -> Bool {
+        left.utf8.count == right.utf8.count
+            && left.utf8.elementsEqual(right.utf8) { $0.lowercased == $1.lowercased }
     }
-
-    private static func lowercased(_ byte: UInt8) -> UInt8 { (0x41...0x5a).contains(byte) ? byte | 0x20 : byte }
 }
 
 /// Why there is no response. None of these says anything about a grant. Messages name the host, never a query, a
