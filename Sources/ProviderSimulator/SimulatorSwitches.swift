@@ -20,6 +20,8 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var sendsIssuer = false
     package var acceptsBasic = true
     package var acceptsPost = true
+    /// Id and secret of HTTP Basic are form-decoded, as RFC 6749 §2.3.1 has it.
+    package var decodesBasic = true
     /// Requests to the resource server without User-Agent are refused.
     package var requiresUserAgent = false
     /// Profile responses carry an ETag and If-None-Match is honoured.
