@@ -1,4 +1,5 @@
 package import Accounts
+package import Providers
 
 /// When an account is fetched next. Pure: the same instant, outcome and chance give the same answer.
 ///
@@ -17,10 +18,12 @@ package enum SyncSchedule {
     ///     interval up to the promised maximum age, never shorten it.
     /// - Returns: `nil` where no further attempt makes sense until the user acts.
     package static func next(
-        now: Timestamp, outcome: SyncOutcome, policy: Policy, failures: Int, freshFor: Duration? = nil,
+        now: Timestamp, outcome: SyncOutcome, policy: SyncPolicy, failures: Int, freshFor: Duration? = nil,
         random: some RandomSource
     ) -> Timestamp? {
         switch outcome {
+        case .abandoned:
+            return now
         case .updated, .unchanged:
             return now + interval(policy: policy, freshFor: freshFor, random: random)
         case .failed(let failure):
@@ -44,7 +47,7 @@ package enum SyncSchedule {
         }
     }
 
-    private static func interval(policy: Policy, freshFor: Duration?, random: some RandomSource) -> Duration {
+    private static func interval(policy: SyncPolicy, freshFor: Duration?, random: some RandomSource) -> Duration {
         var plan = max(policy.interval, policy.minimumInterval)
         if let freshFor { plan = max(plan, freshFor) }
         guard plan < policy.maximumAge else {
@@ -57,45 +60,9 @@ package enum SyncSchedule {
 
     /// When a freshly imported account is fetched for the first time: spread over one interval, so that a bulk import
     /// does not come due at once.
-    package static func first(now: Timestamp, policy: Policy, random: some RandomSource) -> Timestamp {
+    package static func first(now: Timestamp, policy: SyncPolicy, random: some RandomSource) -> Timestamp {
         now + seconds(policy.interval.secondsAsDouble * random.unitInterval())
     }
 
     private static func seconds(_ value: Double) -> Duration { .milliseconds(Int64(min(value, 1e12) * 1000)) }
-
-    /// How often the accounts of one provider are fetched.
-    package struct Policy: Sendable, Equatable {
-        package var interval: Duration
-        /// Never more often than this, whatever was configured.
-        package var minimumInterval: Duration
-        /// The promise: no copy is left to grow older than this while the provider answers.
-        package var maximumAge: Duration
-
-        package init(interval: Duration, minimumInterval: Duration, maximumAge: Duration) {
-            self.interval = interval
-            self.minimumInterval = minimumInterval
-            self.maximumAge = maximumAge
-        }
-    }
-}
-
-/// What came of one attempt to sync one account.
-package enum SyncOutcome: Sendable, Equatable {
-    /// The provider answered and the content differs from what was cached.
-    case updated
-    case unchanged
-    case failed(SyncFailure)
-}
-
-package struct SyncFailure: Sendable, Equatable {
-    package var disposition: Disposition
-    package var code: AccountProblem.Code
-    /// One sentence for a person; no secret, no response body.
-    package var detail: String
-
-    package init(disposition: Disposition, code: AccountProblem.Code, detail: String) {
-        self.disposition = disposition
-        self.code = code
-        self.detail = detail
-    }
 }
