@@ -1,3 +1,4 @@
+import Cryptography
 package import OAuth
 
 /// The endpoints a manifest states, resolved; each wins over the metadata document.
