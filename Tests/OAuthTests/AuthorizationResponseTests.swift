@@ -127,7 +127,7 @@ import Testing
 
     @Test(arguments: [
         "https://op.example/", "https://OP.example", "http://op.example", "https://op.example:443", "https://op.exampl",
-        "", "https%3A%2F%2Fop.example", "https://op.example\n",
+        "", "https%3A%2F%2Fop.example", "https://op.example\n", "https://op.example\u{200d}",
     ])
     func `iss is compared byte for byte`(iss: String) {
         #expect(throws: AuthorizationResponseError.issuerMismatch) {
@@ -146,6 +146,15 @@ import Testing
         unnamed.authorizationResponseIssRequired = true
         #expect(throws: AuthorizationResponseError.issuerMismatch) {
             try AuthorizationResponse.checkIssuer("https://anything.example", server: unnamed)
+        }
+    }
+
+    @Test func `canonically equivalent is not identical`() {
+        var server = AuthorizationServer.example
+        server.issuer = "https://op.example/K"
+        #expect(throws: AuthorizationResponseError.issuerMismatch) {
+            // U+212A, KELVIN SIGN, which Swift's strings hold equal to K.
+            try AuthorizationResponse.checkIssuer("https://op.example/\u{212a}", server: server)
         }
     }
 

@@ -144,8 +144,12 @@ import Transfer
         #expect(
             refusal(.json(400, #"{"error":{"message":"Expired","type":"OAuthException","code":190}}"#), dialect)
                 == .refused(.invalidGrant))
-        #expect(try read(.json(#"{"access_token":"t","error":""}"#)).credential.accessToken.text == "t")
-        #expect(try read(.json(#"{"access_token":"t","error":null}"#)).credential.accessToken.text == "t")
+        for none in [#""""#, "null", "false", "0"] {
+            #expect(try read(.json(#"{"access_token":"t","error":\#(none)}"#)).credential.accessToken.text == "t")
+        }
+        for some in ["true", "1", "{}", "[]"] {
+            #expect(refusal(.json(#"{"access_token":"t","error":\#(some)}"#)) != nil)
+        }
     }
 
     @Test func `a code that is no code does not enter the error`() {
