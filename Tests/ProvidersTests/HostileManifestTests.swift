@@ -1,5 +1,6 @@
 import Providers
 import Testing
+import YAML
 
 /// A change that breaks the example manifest, and the first thing that must be said of it.
 private struct Breakage: Sendable, CustomTestStringConvertible {

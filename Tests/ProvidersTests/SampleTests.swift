@@ -1,4 +1,5 @@
 import Accounts
+import Cryptography
 import JSON
 import OAuth
 import Providers
