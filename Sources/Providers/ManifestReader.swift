@@ -138,6 +138,12 @@ struct ManifestReader {
                 values[name] = text.hasPrefix("{\(name)}") ? "https://value.example" : "value"
             }
         }
+        if let name = template.misplaced(urls: Set(variables.filter { $0.pattern == nil }.map(\.name))) {
+            report(
+                node.place, "\(path): {\(name)} is a URL; expected it at the beginning, with nothing or a path after it"
+            )
+            return template
+        }
         if let url = template.expanded(values),
             let problem = EndpointURL.problem(with: url, allowing: base ? .base : .endpoint)
         {
