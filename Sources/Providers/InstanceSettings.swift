@@ -47,7 +47,11 @@ struct InstanceSettings {
                 }
                 continue
             }
-            if let problem = variable.problem(with: value) { report("variables.\(variable.name)", problem) }
+            // Without a value, what is made of it is not complained about as well.
+            if let problem = variable.problem(with: value) {
+                report("variables.\(variable.name)", problem)
+                continue
+            }
             values[variable.name] = value
         }
         return values

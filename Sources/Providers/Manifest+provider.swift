@@ -31,7 +31,7 @@ extension Manifest {
             authorization: url(authorizationEndpoint, "authorization.endpoint"),
             token: url(tokenEndpoint, "token.endpoint"),
             revocation: revocationRule(values, userAgent: agent, url: url))
-        for request in requests where !request.url.variables.contains(URLTemplate.userinfoEndpoint) {
+        for request in requests where !request.isUserinfo {
             _ = url(request.url, "profile.requests.\(request.name).url")
         }
 
@@ -63,7 +63,7 @@ extension Manifest {
             fingerprint: "", endpoints: endpoints,
             mapping: ProfileMapping(
                 requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
-                variables: values, checksSubject: issuerURL != nil),
+                variables: values),
             failureMarkers: failureMarkers)
         return provider.fingerprinted
     }
