@@ -87,7 +87,7 @@ package struct SimulatedFault: Sendable, Decodable, Equatable {
         change(&self)
     }
 
-    private enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case kind, on, times, afterEffect, status, body, milliseconds, jitter, bytes, contentType, location, retryAfter
         case asDate, reach, person, flaw, forget
     }
@@ -128,3 +128,5 @@ package struct SimulatedFault: Sendable, Decodable, Equatable {
         return endpoint != .authorize && endpoint != .consent && endpoint != .avatar
     }
 }
+
+extension SimulatedFault: KnowsMembers { typealias Members = CodingKeys }

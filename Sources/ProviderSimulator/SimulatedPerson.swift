@@ -1,7 +1,7 @@
 /// Someone with an account at one site.
 package struct SimulatedPerson: Sendable, Equatable {
     package var site: SimulatedSite
-    /// A snowflake at Discord, an integer at GitHub, `sub` elsewhere; decimal digits in any case.
+    /// A snowflake at Discord, an integer at GitHub, `sub` elsewhere.
     package var id: String
     /// Discord's user name, GitHub's login, `preferred_username` elsewhere.
     package var username: String

@@ -66,6 +66,8 @@ import Testing
         "{", #"{"fault":{"kind":"status"}}"#, #"{"site":"nowhere","fault":{"kind":"status"}}"#,
         #"{"site":"discord","fault":{"kind":"nonsense"}}"#, #"{"site":"discord","fault":{"on":"token"}}"#,
         #"{"site":"discord","fault":{"kind":"status","on":"nowhere"}}"#, #"{"clear":["everything"]}"#,
+        #"{"site":"discord","fault":{"kind":"status","time":2}}"#, #"{"site":"discord","switches":{"rotates":true}}"#,
+        #"{"site":"discord","sort":1}"#, #"{"site":"discord","client":{"id":"x","redirect_uri":["y"]}}"#,
     ])
     func `refuses orders it does not understand and says why`(_ order: String) async throws {
         try await Journey.run(.discord) { journey in
