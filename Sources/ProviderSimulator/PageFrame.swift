@@ -22,6 +22,7 @@ enum PageFrame {
         case .github: 145
         case .google: 215
         case .openID: 275
+        case .fixture: 185
         case nil: 25
         }
     }

@@ -35,8 +35,11 @@ extension SimulatedPerson {
     /// The people a simulator has when it is told of none: the same four at each site, with the oddities accounts have
     /// there (no display name, no e-mail address, an address that is not verified).
     package static func cast(openIDProviders: [String]) -> [SimulatedPerson] {
-        let sites = [.discord, .github, .google] + openIDProviders.map(SimulatedSite.openID)
-        return sites.flatMap { site in
+        cast(at: [.discord, .github, .google] + openIDProviders.map(SimulatedSite.openID))
+    }
+
+    package static func cast(at sites: [SimulatedSite]) -> [SimulatedPerson] {
+        sites.flatMap { site in
             (1...4).map { number in member(number, of: site) }
         }
     }
@@ -73,7 +76,7 @@ extension SimulatedPerson {
         case .discord: "41234567890123456\(number)"
         case .github: "9912345\(number)"
         case .google: "10000000000000000001\(number)"
-        case .openID: "person-\(number)"
+        case .openID, .fixture: "person-\(number)"
         }
     }
 
