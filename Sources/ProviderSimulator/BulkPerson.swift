@@ -10,7 +10,7 @@ package enum BulkPerson {
         switch site {
         case .discord: String(discordBase + number << 22)
         case .github: String(githubBase + number)
-        case .google, .openID: String(openIDPrefix + String(10_000_000_000 + number))
+        case .google, .openID, .fixture: String(openIDPrefix + String(10_000_000_000 + number))
         }
     }
 
@@ -43,7 +43,7 @@ package enum BulkPerson {
             let offset = value - discordBase
             return offset >= 0 && offset % (1 << 22) == 0 && offset >> 22 <= numberMax ? offset >> 22 : nil
         case .github: return value >= githubBase && value - githubBase <= numberMax ? value - githubBase : nil
-        case .google, .openID: return nil
+        case .google, .openID, .fixture: return nil
         }
     }
 

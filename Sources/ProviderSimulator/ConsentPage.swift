@@ -12,9 +12,10 @@ struct ConsentPage {
 
     var html: String {
         let client = escaped(draft.client.name)
+        let hints = [selected, draft.loginHint].compactMap { $0 }
+        let welcome = people.filter { !$0.isSuspended }
         let chosen =
-            people.first { $0.id == selected || $0.email == draft.loginHint || $0.id == draft.loginHint }
-            ?? people.first { !$0.isSuspended }
+            welcome.first { person in hints.contains { $0 == person.id || $0 == person.email } } ?? welcome.first
         let cards = people.map { card($0, isChosen: $0.id == chosen?.id) }.joined()
         let items = scopes.map { item($0.name, $0.meaning, $0.isOptional) }.joined()
         return PageFrame.html(
@@ -38,12 +39,9 @@ struct ConsentPage {
 
     private func card(_ person: SimulatedPerson, isChosen: Bool) -> String {
         let state = person.isSuspended ? " disabled" : isChosen ? " checked" : ""
-        let detail = [person.username, person.email].compactMap { $0 }.joined(separator: " · ")
-        let picture = "\(base)/\(site)/avatars/\(person.id)/\(person.avatar ?? "default")"
         return """
             <label class="person"><input type="radio" name="person" value="\(escaped(person.id))"\(state) required>\
-            <img src="\(escaped(picture))" alt="" width="40" height="40"><span><b>\(escaped(person.name ?? person.username))</b>\
-            <small>\(escaped(detail))\(person.isSuspended ? " · suspended" : "")</small></span></label>
+            \(PersonCard(person: person, base: base).html)</label>
             """
     }
 
@@ -69,6 +67,24 @@ struct ConsentPage {
     private static func host(of uri: String) -> String {
         guard let scheme = uri.firstRange(of: "://") else { return uri }
         return String(uri[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" })
+    }
+}
+
+/// A person as pages show them: picture, name, what else tells them from others.
+struct PersonCard {
+    var person: SimulatedPerson
+    var base: String
+
+    var html: String {
+        let site = person.site
+        let picture = "\(base)/\(site)/avatars/\(person.id)/\(person.avatar ?? "default")"
+        var details = site == .google ? [] : [person.username]
+        if let email = person.email { details.append(person.emailVerified ? email : email + " (not verified)") }
+        if person.isSuspended { details.append("suspended") }
+        return """
+            <img src="\(escaped(picture))" alt="" width="40" height="40"><span><b>\(escaped(person.name ?? person.username))\
+            </b><small>\(escaped(details.joined(separator: " · ")))</small></span>
+            """
     }
 }
 

@@ -9,16 +9,22 @@ import Synchronization
 /// - `GET /control/people/<site>`, `POST /control/people/<site>/<id>`: a JSON object of members to change.
 /// - `POST /advance`: one step, for the button on the front page.
 extension ProviderSimulator {
-    private struct Order: Decodable {
+    private struct Order: KnowsMembers {
+        typealias Members = CodingKeys
+        enum CodingKeys: String, CodingKey, CaseIterable { case site, fault, switches, client, clear, advance }
+
         var site: String?
-        var fault: SimulatedFault?
-        var switches: SimulatorSwitches.Change?
-        var client: Client?
+        var fault: Exactly<SimulatedFault>?
+        var switches: Exactly<SimulatorSwitches.Change>?
+        var client: Exactly<Client>?
         var clear: [String]?
         var advance: Int?
     }
 
-    private struct Client: Decodable {
+    private struct Client: KnowsMembers {
+        typealias Members = CodingKeys
+        enum CodingKeys: String, CodingKey, CaseIterable { case id, secret, redirectUris, name }
+
         var id: String
         var secret: String?
         var redirectUris: [String]
@@ -51,10 +57,10 @@ extension ProviderSimulator {
             let isArray = call.body.first { $0 > 0x20 } == UInt8(ascii: "[")
             let orders =
                 try isArray
-                ? decoder.decode([Order].self, from: Data(call.body))
-                : [decoder.decode(Order.self, from: Data(call.body))]
+                ? decoder.decode([Exactly<Order>].self, from: Data(call.body))
+                : [decoder.decode(Exactly<Order>.self, from: Data(call.body))]
             var news: [String] = []
-            for order in orders { news += try follow(order, call) }
+            for order in orders { news += try follow(order.value, call) }
             return .json(200, ["done": .integer(Int64(orders.count)), "news": .strings(news)])
         } catch let error as Refused {
             return refuse(error.reason)
@@ -89,16 +95,16 @@ extension ProviderSimulator {
             default: throw Refused(reason: "clear knows faults and counters")
             }
         }
-        if let client = order.client {
+        if let client = order.client?.value {
             register(
                 SimulatedClient(
                     site: site.name, id: client.id, secret: client.secret ?? "", redirectURIs: client.redirectUris,
                     name: client.name ?? "Example Application"))
         }
-        if let switches = order.switches {
+        if let switches = order.switches?.value {
             site.state.withLock { switches.apply(to: &$0.switches) }
         }
-        if let fault = order.fault { try inject(fault, at: site.name) }
+        if let fault = order.fault?.value { try inject(fault, at: site.name) }
         return []
     }
 

@@ -1,13 +1,13 @@
 /// What every page of the simulator has around it: a banner that says what it is, light and dark colours, one style.
 enum PageFrame {
-    static func html(title: String, site: SimulatedSite?, body: String) -> String {
+    static func html(title: String, site: SimulatedSite?, isWide: Bool = false, body: String) -> String {
         """
         <!doctype html>
         <html lang="en"><head><meta charset="utf-8"><title>\(title)</title>
         <meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">
         <link rel="icon" href="data:,"><style>:root{--hue:\(hue(site))}\(style)</style></head><body>
         <header><b>This is a simulator.</b> <span>\(banner(site))</span></header>
-        <main>\(site.map { "<p class=\"site\">Simulated \(escaped($0.title))</p>" } ?? "")\(body)</main></body></html>
+        <main\(isWide ? " class=\"wide\"" : "")>\(site.map { "<p class=\"site\">Simulated \(escaped($0.title))</p>" } ?? "")\(body)</main></body></html>
         """
     }
 
@@ -22,6 +22,7 @@ enum PageFrame {
         case .github: 145
         case .google: 215
         case .openID: 275
+        case .fixture: 185
         case nil: 25
         }
     }
@@ -39,12 +40,15 @@ enum PageFrame {
         border-bottom:1px solid #d9b23c}
         main{max-width:26rem;margin:32px auto;padding:28px;background:var(--card);border:1px solid var(--line);\
         border-radius:16px}
-        main.wide,.wide{max-width:60rem}
+        main.wide{max-width:56rem}.wide button{flex:none;padding:0 22px}
+        .sites{display:grid;gap:0 28px;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr))}
+        .news{margin:0;padding-left:1.4em}
         .site{margin:0 0 18px;font-size:13px;font-weight:600;letter-spacing:.02em;color:var(--main)}
         h1{margin:0;font-size:26px;line-height:1.2;overflow-wrap:anywhere}.lead{margin:4px 0 22px;color:var(--soft)}
         fieldset{margin:0 0 20px;padding:0;border:0;min-width:0}
         legend{padding:0;margin:0 0 8px;font-size:14px;font-weight:600}
         .person{display:flex;gap:12px;align-items:center;padding:10px 12px;border:1px solid var(--line);cursor:pointer}
+        div.person{cursor:auto}
         .person:first-of-type{border-radius:10px 10px 0 0}.person:last-of-type{border-radius:0 0 10px 10px}
         .person+.person{border-top:0}
         .person:has(:checked){background:var(--pale)}.person:has(:disabled){opacity:.55;cursor:not-allowed}
@@ -58,9 +62,7 @@ enum PageFrame {
         cursor:pointer;background:transparent;color:inherit}
         .main{background:var(--main);border-color:var(--main);color:#fff}
         :focus-visible{outline:3px solid var(--main);outline-offset:2px}
-        @media(max-width:480px){main{margin:0;border:0;border-radius:0;padding:22px 18px}}
-        table{width:100%;border-collapse:collapse;font-size:14px}td,th{padding:8px 6px;text-align:left;\
-        border-bottom:1px solid var(--line);vertical-align:middle;overflow-wrap:anywhere}td img{border-radius:50%}
+        @media(max-width:480px){body{background:var(--card)}main{margin:0;border:0;border-radius:0;padding:22px 18px}}
         h2{margin:26px 0 6px;font-size:18px}
         """
 }

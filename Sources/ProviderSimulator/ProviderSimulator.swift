@@ -10,6 +10,7 @@ import Synchronization
 /// | path | what |
 /// |---|---|
 /// | `/discord`, `/github`, `/google`, `/oidc/<name>` | the sites, below them the real ones' own paths |
+/// | `/fixture/<name>` | sites made of recorded bodies (`SimulatedFixtureSite`) |
 /// | `/` | who is there, for a browser |
 /// | `/control` | faults, switches, counters (`ControlEndpoint`) |
 package final class ProviderSimulator: Sendable {
@@ -34,20 +35,27 @@ package final class ProviderSimulator: Sendable {
         self.configuration = configuration
         let names = Set(
             configuration.openIDProviders.map(SimulatedSite.openID) + configuration.clients.map(\.site)
-                + configuration.people.map(\.site))
+                + configuration.people.map(\.site) + configuration.fixtureSites.map { .fixture($0.name) })
         let others = names.filter { ![.discord, .github, .google].contains($0) }.sorted { "\($0)" < "\($1)" }
         order = [.discord, .github, .google] + others
         var sites: [SimulatedSite: Site] = [:]
-        for name in order { sites[name] = Site(rules: Self.rules(of: name), configuration: configuration) }
+        for name in order {
+            sites[name] = Site(rules: Self.rules(of: name, configuration), configuration: configuration)
+        }
         self.sites = sites
         world = Mutex(World(generator: SeededGenerator(seed: configuration.seed, name: "world")))
     }
 
-    private static func rules(of site: SimulatedSite) -> any SiteRules {
+    private static func rules(of site: SimulatedSite, _ configuration: SimulatorConfiguration) -> any SiteRules {
         switch site {
         case .discord: DiscordRules()
         case .github: GitHubRules()
         case .google, .openID: OpenIDRules(site: site)
+        case .fixture(let name):
+            FixtureRules(
+                fixture: configuration.fixtureSites.first { $0.name == name }
+                    ?? SimulatedFixtureSite(
+                        name: name, authorizationPath: "/authorize", tokenPath: "/token", resources: [:]))
         }
     }
 
@@ -64,6 +72,7 @@ package final class ProviderSimulator: Sendable {
         case .discord: ["site": "\(baseURL)/discord", "api": "\(baseURL)/discord/api/v10"]
         case .github: ["site": "\(baseURL)/github", "api": "\(baseURL)/github/api"]
         case .google, .openID: ["issuer": "\(baseURL)/\(site)"]
+        case .fixture: ["site": "\(baseURL)/\(site)", "api": "\(baseURL)/\(site)"]
         }
     }
 
@@ -193,8 +202,10 @@ package final class ProviderSimulator: Sendable {
     func site(at path: Substring) -> (Site, Substring)? {
         let parts = path.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: true)
         guard let first = parts.first else { return nil }
-        if first == "oidc" {
-            guard parts.count == 3, let site = sites[.openID(String(parts[1]))] else { return nil }
+        if first == "oidc" || first == "fixture" {
+            guard parts.count == 3, let name = SimulatedSite("\(first)/\(parts[1])"), let site = sites[name] else {
+                return nil
+            }
             return (site, "/" + parts[2])
         }
         guard let name = SimulatedSite(String(first)), let site = sites[name] else { return nil }

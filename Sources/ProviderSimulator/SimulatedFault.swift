@@ -1,7 +1,7 @@
 /// Something that goes wrong with requests to one site, or with its tokens. Members that a kind does not name are
 /// ignored by it. In the control interface names are in snake case: `retry_after`, `content_type`.
-package struct SimulatedFault: Sendable, Codable, Equatable {
-    package enum Kind: String, Sendable, Codable, CaseIterable {
+package struct SimulatedFault: Sendable, Decodable, Equatable {
+    package enum Kind: String, Sendable, Decodable, CaseIterable {
         /// Answers `status` (503), with `body` where given.
         case status
         /// Waits `milliseconds`, then answers as ever.
@@ -48,7 +48,7 @@ package struct SimulatedFault: Sendable, Codable, Equatable {
         case rotateKeys = "rotate_keys"
     }
 
-    package enum IDTokenFlaw: String, Sendable, Codable, CaseIterable {
+    package enum IDTokenFlaw: String, Sendable, Decodable, CaseIterable {
         case missing, signature, issuer, audience, nonce, expired, future, subject
         case accessTokenHash = "at_hash"
         case algorithmNone = "alg_none"
@@ -58,8 +58,8 @@ package struct SimulatedFault: Sendable, Codable, Equatable {
     package var kind: Kind
     /// `nil` is every endpoint but the browser's (authorize, consent) and avatars.
     package var on: SimulatedEndpoint?
-    /// How many requests; `nil` is until cleared. A fault given without `times` in the control interface counts once,
-    /// except `latency`.
+    /// How many requests; `nil` (in the control interface: `null`) is until cleared. A fault given without `times` there
+    /// counts once, `latency` until cleared.
     package var times: Int? = 1
     /// For kinds that answer in the endpoint's place: it does what was asked first, so that tokens are spent.
     package var afterEffect: Bool?
@@ -87,6 +87,33 @@ package struct SimulatedFault: Sendable, Codable, Equatable {
         change(&self)
     }
 
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case kind, on, times, afterEffect, status, body, milliseconds, jitter, bytes, contentType, location, retryAfter
+        case asDate, reach, person, flaw, forget
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        func optional<T: Decodable>(_ key: CodingKeys) throws -> T? { try values.decodeIfPresent(T.self, forKey: key) }
+        kind = try values.decode(Kind.self, forKey: .kind)
+        times = values.contains(.times) ? try optional(.times) : kind == .latency ? nil : 1
+        on = try optional(.on)
+        afterEffect = try optional(.afterEffect)
+        status = try optional(.status)
+        body = try optional(.body)
+        milliseconds = try optional(.milliseconds)
+        jitter = try optional(.jitter)
+        bytes = try optional(.bytes)
+        contentType = try optional(.contentType)
+        location = try optional(.location)
+        retryAfter = try optional(.retryAfter)
+        asDate = try optional(.asDate)
+        reach = try optional(.reach)
+        person = try optional(.person)
+        flaw = try optional(.flaw)
+        forget = try optional(.forget)
+    }
+
     /// Whether it changes the site at once instead of lying in wait for requests.
     var isImmediate: Bool {
         switch kind {
@@ -101,3 +128,5 @@ package struct SimulatedFault: Sendable, Codable, Equatable {
         return endpoint != .authorize && endpoint != .consent && endpoint != .avatar
     }
 }
+
+extension SimulatedFault: KnowsMembers { typealias Members = CodingKeys }

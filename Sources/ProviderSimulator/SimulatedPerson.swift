@@ -1,7 +1,7 @@
 /// Someone with an account at one site.
 package struct SimulatedPerson: Sendable, Equatable {
     package var site: SimulatedSite
-    /// A snowflake at Discord, an integer at GitHub, `sub` elsewhere; decimal digits in any case.
+    /// A snowflake at Discord, an integer at GitHub, `sub` elsewhere.
     package var id: String
     /// Discord's user name, GitHub's login, `preferred_username` elsewhere.
     package var username: String
@@ -35,8 +35,11 @@ extension SimulatedPerson {
     /// The people a simulator has when it is told of none: the same four at each site, with the oddities accounts have
     /// there (no display name, no e-mail address, an address that is not verified).
     package static func cast(openIDProviders: [String]) -> [SimulatedPerson] {
-        let sites = [.discord, .github, .google] + openIDProviders.map(SimulatedSite.openID)
-        return sites.flatMap { site in
+        cast(at: [.discord, .github, .google] + openIDProviders.map(SimulatedSite.openID))
+    }
+
+    package static func cast(at sites: [SimulatedSite]) -> [SimulatedPerson] {
+        sites.flatMap { site in
             (1...4).map { number in member(number, of: site) }
         }
     }
@@ -73,7 +76,7 @@ extension SimulatedPerson {
         case .discord: "41234567890123456\(number)"
         case .github: "9912345\(number)"
         case .google: "10000000000000000001\(number)"
-        case .openID: "person-\(number)"
+        case .openID, .fixture: "person-\(number)"
         }
     }
 

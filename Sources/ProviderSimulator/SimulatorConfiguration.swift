@@ -1,12 +1,15 @@
 import Glibc
 
-/// One of the sites the simulator plays. Its text form is its path on the simulator: `discord`, `oidc/work`.
+/// One of the sites the simulator plays. Its text form is its path on the simulator: `discord`, `oidc/work`,
+/// `fixture/slack`.
 package enum SimulatedSite: Sendable, Hashable, CustomStringConvertible {
     case discord
     case github
     case google
     /// A plain OpenID provider under `/oidc/<name>`.
     case openID(String)
+    /// A `SimulatedFixtureSite`, under `/fixture/<name>`.
+    case fixture(String)
 
     package init?(_ text: String) {
         switch text {
@@ -14,10 +17,13 @@ package enum SimulatedSite: Sendable, Hashable, CustomStringConvertible {
         case "github": self = .github
         case "google": self = .google
         default:
-            guard text.hasPrefix("oidc/") else { return nil }
-            let name = text.dropFirst(5)
-            guard !name.isEmpty, name.utf8.allSatisfy({ $0 != UInt8(ascii: "/") }) else { return nil }
-            self = .openID(String(name))
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[1].isEmpty else { return nil }
+            switch parts[0] {
+            case "oidc": self = .openID(String(parts[1]))
+            case "fixture": self = .fixture(String(parts[1]))
+            default: return nil
+            }
         }
     }
 
@@ -27,6 +33,7 @@ package enum SimulatedSite: Sendable, Hashable, CustomStringConvertible {
         case .github: "github"
         case .google: "google"
         case .openID(let name): "oidc/\(name)"
+        case .fixture(let name): "fixture/\(name)"
         }
     }
 
@@ -36,7 +43,7 @@ package enum SimulatedSite: Sendable, Hashable, CustomStringConvertible {
         case .discord: "Discord"
         case .github: "GitHub"
         case .google: "Google"
-        case .openID(let name): name.prefix(1).uppercased() + name.dropFirst()
+        case .openID(let name), .fixture(let name): name.prefix(1).uppercased() + name.dropFirst()
         }
     }
 }
@@ -75,6 +82,8 @@ package struct SimulatorConfiguration: Sendable {
     package var people: [SimulatedPerson]
     /// Names of the OpenID providers under `/oidc/`.
     package var openIDProviders: [String] = ["work"]
+    /// Sites made of recorded bodies; people are theirs as anywhere else.
+    package var fixtureSites: [SimulatedFixtureSite] = []
     /// What a site does where its switches are not the site's own defaults.
     package var switches: [SimulatedSite: SimulatorSwitches] = [:]
     /// Milliseconds since 1970-01-01T00:00:00Z. Lifetimes and limits are reckoned by it; delays always take real time.

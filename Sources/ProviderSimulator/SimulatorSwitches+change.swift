@@ -1,6 +1,16 @@
 extension SimulatorSwitches {
     /// Some of a site's switches, by name. An access token lifetime of 0 is none: tokens that never expire.
-    struct Change: Decodable, Sendable {
+    struct Change: KnowsMembers, Sendable {
+        typealias Members = CodingKeys
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case accessTokenLifetime, refreshTokenLifetime, codeLifetime, rotatesRefreshTokens, reuseRevokesFamily,
+                reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
+                acceptsBasic, acceptsPost, decodesBasic, requiresUserAgent, sendsEtags, sendsScope,
+                refreshedTokenRefusals, tokensPerGrantMax, tokenLimit, clientLimit, invalidRequestLimit, autoConsent,
+                latency
+        }
+
         var accessTokenLifetime: Int?
         var refreshTokenLifetime: Int?
         var codeLifetime: Int?

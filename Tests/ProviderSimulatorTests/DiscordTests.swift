@@ -149,6 +149,19 @@ import Testing
         }
     }
 
+    @Test func `chooses the person hinted at, or remembered, or the first who may`() async throws {
+        try await Journey.run(.discord) { journey in
+            let people = journey.simulator.people(at: .discord)
+            func checked(_ person: SimulatedPerson) -> String { "value=\"\(person.id)\" checked" }
+            #expect(await journey.authorize().text.contains(checked(people[0])))
+            #expect(await journey.authorize(["login_hint": people[1].email]).text.contains(checked(people[1])))
+            let remembered = await journey.authorize(cookie: "simulated_person=\(people[2].id)")
+            #expect(remembered.text.contains(checked(people[2])))
+            try journey.simulator.inject(SimulatedFault(.suspend) { $0.person = people[0].id }, at: .discord)
+            #expect(await journey.authorize().text.contains(checked(people[1])))
+        }
+    }
+
     @Test func `skips the page with prompt=none for a browser it knows`() async throws {
         try await Journey.run(.discord) { journey in
             let allowed = try await journey.decide(

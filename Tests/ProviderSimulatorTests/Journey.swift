@@ -31,6 +31,7 @@ struct Journey: Sendable {
         case .github: "/github/login/oauth/authorize"
         case .google: "/google/o/oauth2/v2/auth"
         case .openID: "/\(site)/authorize"
+        case .fixture: "/\(site)/oauth/authorize"
         }
     }
 
@@ -39,6 +40,7 @@ struct Journey: Sendable {
         case .discord: "/discord/api/v10/oauth2/token"
         case .github: "/github/login/oauth/access_token"
         case .google, .openID: "/\(site)/token"
+        case .fixture: "/\(site)/oauth/token"
         }
     }
 
@@ -48,6 +50,7 @@ struct Journey: Sendable {
         case .github: "/github/api/user"
         case .google: "/google/v1/userinfo"
         case .openID: "/\(site)/userinfo"
+        case .fixture: "/\(site)/v1/me"
         }
     }
 
@@ -55,7 +58,7 @@ struct Journey: Sendable {
         switch site {
         case .discord: "identify email"
         case .github: "read:user user:email"
-        case .google, .openID: "openid profile email"
+        case .google, .openID, .fixture: "openid profile email"
         }
     }
 
