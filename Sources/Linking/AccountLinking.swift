@@ -70,12 +70,9 @@ package struct AccountLinking: Sendable {
     /// Makes a link session; its URL is for the user's browser, once, for ten minutes.
     package func begin(_ order: Order) async throws(LinkOrderError) -> (session: LinkSession, url: Secret) {
         let request = try validated(order)
-        do {
-            let (session, token) = try await database.linkSessions.create(request)
-            return (session, token.reveal { Secret("\(publicURL)/link/\($0)") })
-        } catch {
-            throw .store(error)
-        }
+        let created: (LinkSession, token: Secret)
+        do { created = try await database.linkSessions.create(request) } catch { throw .store(error) }
+        return (created.0, created.token.reveal { Secret("\(publicURL)/link/\($0)") })
     }
 
     /// Where the browser goes for consent. May be repeated in the same browser until the link is complete; the new

@@ -1,6 +1,6 @@
 package import Accounts
 package import JSON
-package import OAuth
+import OAuth
 package import Providers
 import Transfer
 

@@ -59,16 +59,19 @@ package struct AccountSync: Sendable {
         guard let provider = catalog[account.provider], provider.isReady else {
             return failed(.fixConfiguration, .providerNotConfigured, "The provider is not configured any more.")
         }
+        let previous = ProfileFetch.Previous(raw: claim.raw, validators: claim.validators)
         do {
             var credential = try await tokens.token(for: account.id, provider: provider, minTTL: .zero, urgency: urgency)
             var fetched = await profiles.fetch(
-                provider: provider, account: account, credential: credential.credential, previous: claim.previous,
+                provider: provider, account: account.id, credential: credential.credential,
+                previous: previous,
                 urgency: urgency)
             if case .failed(.resource(.unauthorized)) = fetched {
                 credential = try await tokens.renew(
                     after: credential, for: account.id, provider: provider, urgency: urgency)
                 fetched = await profiles.fetch(
-                    provider: provider, account: account, credential: credential.credential, previous: claim.previous,
+                    provider: provider, account: account.id, credential: credential.credential,
+                previous: previous,
                     urgency: urgency)
             }
             return await attempt(from: fetched, claim: claim, generation: credential.generation)

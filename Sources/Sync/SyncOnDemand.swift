@@ -1,4 +1,5 @@
 package import Accounts
+import Linking
 package import Store
 
 /// A sync that a caller asks for ahead of its time. Callers who ask for the same account at once share one attempt.

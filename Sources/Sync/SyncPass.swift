@@ -49,15 +49,12 @@ package struct SyncPass: Sendable {
             var mayHaveMore = true
             while true {
                 if mayHaveMore, failure == nil, !isStopping.isSet, !Task.isCancelled {
-                    do {
-                        let claims = try await claim(underWay: underWay)
-                        mayHaveMore = !claims.isEmpty
-                        for claim in claims {
-                            underWay[claim.provider, default: 0] += 1
-                            group.addTask { (claim.provider, await accountSync.run(claim)) }
-                        }
-                    } catch {
-                        failure = error
+                    var claims: [SyncClaim] = []
+                    do throws(StoreError) { claims = try await claim(underWay: underWay) } catch { failure = error }
+                    mayHaveMore = !claims.isEmpty
+                    for claim in claims {
+                        underWay[claim.provider, default: 0] += 1
+                        group.addTask { (claim.provider, await accountSync.run(claim)) }
                     }
                 }
                 guard let (provider, outcome) = await group.next() else { break }

@@ -1,7 +1,7 @@
 package import Accounts
 package import Linking
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 package import Store
 
 /// Runs for as long as the service does: recovers what a crash left in doubt, then starts a pass whenever something
