@@ -54,7 +54,7 @@ let package = Package(
         .target(name: "YAML", dependencies: [yams], swiftSettings: strict),
         .target(name: "JSONPath", dependencies: ["JSON"], swiftSettings: strict),
         .target(name: "Accounts", swiftSettings: strict),
-        .target(name: "Cryptography", dependencies: [crypto, cryptoExtras], swiftSettings: strict),
+        .target(name: "Cryptography", dependencies: ["Accounts", crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "Transfer", dependencies: ["CCurl"], swiftSettings: strict),
         .target(
             name: "OAuth", dependencies: ["Accounts", "Cryptography", "JSON", "Transfer"], swiftSettings: strict),
@@ -96,7 +96,7 @@ let package = Package(
         tests("YAML"),
         tests("Cryptography"),
         tests("Transfer", "CCurl"),
-        tests("OAuth", "Accounts", "Cryptography", "JSON", "Transfer"),
+        tests("OAuth", "Accounts", "Cryptography", "JSON", "Transfer", fixtures: true),
         tests("Providers", "Accounts", "JSON", "OAuth", "Transfer", fixtures: true),
         tests("Store", "Accounts", "Cryptography"),
         tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),

@@ -1,0 +1,17 @@
+package import Accounts
+package import Transfer
+
+/// RFC 6749 §4.1.3 with RFC 7636 §4.5.
+package enum AuthorizationCodeGrant {
+    /// The code and the verifier are sent once: the caller must have consumed the state before.
+    package static func tokenRequest(
+        code: Secret, codeVerifier: Secret?, server: AuthorizationServer, client: ClientRegistration,
+        dialect: TokenDialect
+    ) -> TransferRequest {
+        var parameters: [(name: String, value: String)] = [
+            ("grant_type", "authorization_code"), ("code", code.reveal { $0 }), ("redirect_uri", client.redirectURI),
+        ]
+        if let codeVerifier { parameters.append(("code_verifier", codeVerifier.reveal { $0 })) }
+        return TokenEndpoint.request(to: server.tokenEndpoint, parameters, client: client, dialect: dialect)
+    }
+}

@@ -1,0 +1,105 @@
+package import Cryptography
+import JSON
+package import Transfer
+
+/// What an OpenID provider publishes about itself (OpenID Connect Discovery §3, RFC 8414 §2), checked: every endpoint is
+/// at the issuer's origin or at a host that the manifest allows.
+package struct ProviderMetadata: Sendable, Equatable {
+    /// As the document has it: the configured issuer, or the declared template.
+    package var issuer: String
+    package var authorizationEndpoint: String
+    package var tokenEndpoint: String
+    package var userinfoEndpoint: String?
+    package var jwksURI: String?
+    package var revocationEndpoint: String?
+    package var introspectionEndpoint: String?
+    package var deviceAuthorizationEndpoint: String?
+    /// Those offered that `IDToken` can verify; `none` and the HMAC ones never are.
+    package var idTokenAlgorithms: [SignatureAlgorithm]
+    /// Those offered that may be used: `S256` or nothing, never `plain`. `nil` where the document does not say.
+    package var codeChallengeMethods: [PKCEMethod]?
+    /// As offered; `client_secret_basic` where the document does not say (Discovery §3).
+    package var tokenEndpointAuthMethods: [String]
+    package var authorizationResponseIssParameterSupported: Bool
+    package var scopesSupported: [String]?
+
+    /// Redirects are refused: the document comes from the issuer itself.
+    package static func request(issuer: String) -> TransferRequest {
+        let base = issuer.hasSuffix("/") ? String(issuer.dropLast()) : issuer
+        return TransferRequest(
+            .get, base + "/.well-known/openid-configuration", fields: ["Accept": "application/json"])
+    }
+
+    /// `issuer` is the configured one and must be the document's, byte for byte (Discovery §4.3). Of `issuerAliases` only
+    /// a template (`https://login.example/{tenantid}/v2.0`) may stand in the document instead. `allowedHosts` are hosts
+    /// besides the issuer's own where endpoints may be.
+    package static func read(
+        _ response: TransferResponse, issuer: String, issuerAliases: [String] = [], allowedHosts: [String]
+    ) throws(DiscoveryError) -> ProviderMetadata {
+        guard response.status == 200 else { throw .unavailable(status: response.status) }
+        guard MediaType(response.fields["content-type"] ?? "").isJSON else {
+            throw .malformed(reason: "the content type is not JSON")
+        }
+        let document: JSONValue
+        do { document = try JSONValue(parsing: response.body) } catch { throw .malformed(reason: "not JSON") }
+        guard case .object(let members) = document else { throw .malformed(reason: "not an object") }
+        let acceptable = [issuer] + issuerAliases.filter(IssuerTemplate.isTemplate)
+        guard let stated = members["issuer"]?.string, acceptable.contains(stated) else { throw .issuerMismatch }
+        let reader = MetadataReader(members: members, places: EndpointPlaces(issuer: issuer, hosts: allowedHosts))
+
+        if let types = try reader.strings("response_types_supported"), !types.contains("code") {
+            throw .malformed(reason: "response_types_supported lacks code")
+        }
+        return ProviderMetadata(
+            issuer: stated, authorizationEndpoint: try reader.required("authorization_endpoint"),
+            tokenEndpoint: try reader.required("token_endpoint"),
+            userinfoEndpoint: try reader.endpoint("userinfo_endpoint"), jwksURI: try reader.endpoint("jwks_uri"),
+            revocationEndpoint: try reader.endpoint("revocation_endpoint"),
+            introspectionEndpoint: try reader.endpoint("introspection_endpoint"),
+            deviceAuthorizationEndpoint: try reader.endpoint("device_authorization_endpoint"),
+            idTokenAlgorithms: (try reader.strings("id_token_signing_alg_values_supported") ?? [])
+                .compactMap { SignatureAlgorithm(rawValue: $0) },
+            codeChallengeMethods: try reader.strings("code_challenge_methods_supported").map { methods in
+                methods.contains(PKCEMethod.s256.rawValue) ? [.s256] : []
+            },
+            tokenEndpointAuthMethods: try reader.strings("token_endpoint_auth_methods_supported")
+                ?? ["client_secret_basic"],
+            authorizationResponseIssParameterSupported:
+                members["authorization_response_iss_parameter_supported"]?.bool ?? false,
+            scopesSupported: try reader.strings("scopes_supported"))
+    }
+}
+
+/// Why there is no metadata to use.
+package enum DiscoveryError: Error, Equatable {
+    case unavailable(status: Int)
+    case transfer(TransferError)
+    case malformed(reason: String)
+    /// The document speaks for another issuer (RFC 8414 §3.3).
+    case issuerMismatch
+    /// The member's URL is not one that this issuer may send us to.
+    case endpointRefused(member: String, reason: String)
+}
+
+private struct MetadataReader {
+    let members: JSONObject
+    let places: EndpointPlaces
+
+    func required(_ name: String) throws(DiscoveryError) -> String {
+        guard let url = try endpoint(name) else { throw .malformed(reason: "\(name) is missing") }
+        return url
+    }
+
+    func endpoint(_ name: String) throws(DiscoveryError) -> String? {
+        guard let value = members[name], value != .null else { return nil }
+        guard let url = value.string else { throw .malformed(reason: "\(name) is not a string") }
+        if let reason = places.refusal(of: url) { throw .endpointRefused(member: name, reason: reason) }
+        return url
+    }
+
+    func strings(_ name: String) throws(DiscoveryError) -> [String]? {
+        guard let value = members[name], value != .null else { return nil }
+        guard let array = value.array else { throw .malformed(reason: "\(name) is not an array") }
+        return array.compactMap(\.string)
+    }
+}

@@ -1,0 +1,155 @@
+import Accounts
+import JSON
+import Transfer
+
+/// The members of a token endpoint's answer, whatever it was encoded as.
+struct TokenResponseBody {
+    struct Unreadable: Error { let reason: String }
+
+    private let document: JSONValue
+    private let members: JSONObject
+
+    init(_ response: TransferResponse, dialect: TokenDialect) throws(Unreadable) {
+        let mediaType = MediaType(response.fields["content-type"] ?? "")
+        guard let bytes = mediaType.utf8(response.body) else { throw Unreadable(reason: "the charset is not UTF-8") }
+        if mediaType.isJSON || dialect.acceptsContentTypes.contains(mediaType.type) {
+            do { document = try JSONValue(parsing: bytes) } catch { throw Unreadable(reason: "the body is not JSON") }
+        } else if mediaType.type == FormEncoding.mediaType {
+            guard let pairs = FormEncoding.decode(bytes) else { throw Unreadable(reason: "the body is not a form") }
+            var object = JSONObject()
+            for (name, value) in pairs {
+                guard object[name] == nil else { throw Unreadable(reason: "the form has a field twice") }
+                object[name] = .string(value)
+            }
+            document = .object(object)
+        } else {
+            throw Unreadable(reason: "the content type is neither JSON nor a form")
+        }
+        guard case .object(let outer) = document else { throw Unreadable(reason: "the body is not an object") }
+        members = Self.descend(document, dialect.responsePath)?.object ?? outer
+    }
+
+    // MARK: - Errors
+
+    /// `nil` where the answer does not speak of an error. An error counts even beside a token and with status 200.
+    func errorCode(_ codes: [String: TokenErrorCode], isSuccess: Bool) -> TokenErrorCode? {
+        let spoken = errorTexts
+        if let code = spoken.lazy.compactMap({ codes[$0] }).first { return code }
+        guard let error = document["error"] ?? members["error"] else { return nil }
+        switch error {
+        case .null, .bool(false): return nil
+        case .string(let text): return text.isEmpty ? nil : TokenErrorCode(rawValue: text)
+        default: return .unrecognized(spoken.lazy.compactMap(ErrorText.code).first ?? "unrecognized")
+        }
+    }
+
+    /// Where servers put their codes: `error` as text, as an object with `code`, `type` or `message`; `message` beside
+    /// it or instead of it.
+    private var errorTexts: [String] {
+        let error = document["error"] ?? members["error"]
+        let candidates = [error, error?["code"], error?["type"], error?["message"], document["message"]]
+        return candidates.compactMap { $0?.string ?? $0?.number?.text }
+    }
+
+    var errorDescription: String? {
+        let candidates = [
+            document["error_description"], members["error_description"], document["error"]?["message"],
+            document["message"],
+        ]
+        return candidates.lazy.compactMap { $0?.string }.first
+    }
+
+    // MARK: - Tokens
+
+    func accessTokenResponse(
+        dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp
+    ) throws(Unreadable) -> AccessTokenResponse {
+        func member(_ name: String) -> JSONValue? {
+            let value = members[dialect.memberNames[name] ?? name]
+            return value == .null ? nil : value
+        }
+        guard let accessToken = try token(member("access_token"), "access_token") else {
+            throw Unreadable(reason: "no access_token")
+        }
+        let refreshToken = try token(member("refresh_token"), "refresh_token")
+
+        var lifetime = Self.lifetime(member("expires_in"))
+        if lifetime == .zero, dialect.zeroLifetimeIsForever {
+            lifetime = nil
+        } else {
+            lifetime = lifetime ?? dialect.accessTokenLifetime
+        }
+        var refreshTokenLifetime: Duration?
+        if refreshToken != nil {
+            // Zero here is said of tokens without end, never of one that is dead on arrival.
+            let stated = Self.lifetime(member("refresh_token_expires_in")).flatMap { $0 == .zero ? nil : $0 }
+            refreshTokenLifetime = stated ?? dialect.refreshTokenLifetime
+        }
+        let credential = Credential(
+            accessToken: accessToken, tokenType: try tokenType(member("token_type"), dialect),
+            expiresAt: lifetime.map { requestedAt + $0 }, refreshToken: refreshToken,
+            refreshTokenExpiresAt: refreshTokenLifetime.map { requestedAt + $0 },
+            scopes: Self.scopes(member("scope")) ?? requestedScopes, obtainedAt: requestedAt)
+        return AccessTokenResponse(
+            credential: credential, idToken: try token(member("id_token"), "id_token"))
+    }
+
+    /// `nil` for missing and empty. Anything but visible ASCII would not survive a header field (RFC 6749 appendix A.12).
+    private func token(_ value: JSONValue?, _ name: String) throws(Unreadable) -> Secret? {
+        guard let value else { return nil }
+        guard let text = value.string else { throw Unreadable(reason: "\(name) is not a string") }
+        guard text.isVisibleASCII else { throw Unreadable(reason: "\(name) holds characters that a token can't") }
+        guard text.utf8.count <= 64 << 10 else { throw Unreadable(reason: "\(name) is too long") }
+        return text.isEmpty ? nil : Secret(text)
+    }
+
+    /// Required by RFC 6749 §5.1 and yet often left out: then Bearer. A type that we do not know how to use must not be
+    /// used (§7.1).
+    private func tokenType(_ value: JSONValue?, _ dialect: TokenDialect) throws(Unreadable) -> String {
+        guard let value, value != .string("") else { return "Bearer" }
+        let known = ["bearer"] + dialect.bearerTokenTypes.map { $0.lowercased() }
+        guard let type = value.string, known.contains(type.lowercased()) else {
+            throw Unreadable(reason: "token_type is not Bearer")
+        }
+        return "Bearer"
+    }
+
+    /// Seconds as a number in any notation or as text with one; fractions are cut off. `nil` for anything else and for
+    /// what is negative; at most a hundred years.
+    private static func lifetime(_ value: JSONValue?) -> Duration? {
+        let seconds: Double? =
+            switch value {
+            case .number(let number): number.double
+            case .string(let text): text.utf8.count <= 32 ? Double(text) : nil
+            default: nil
+            }
+        guard let seconds, seconds >= 0 else { return nil }
+        return .seconds(Int64(min(seconds, 3_155_760_000)))
+    }
+
+    /// A string split at spaces and commas, or an array of strings. What can't be a scope is left out: it must not cost
+    /// the token. `nil` where the answer says nothing.
+    private static func scopes(_ value: JSONValue?) -> [Scope]? {
+        let words: [String]
+        switch value {
+        case .string(let text): words = text.split { $0 == " " || $0 == "," }.map(String.init)
+        case .array(let values): words = values.compactMap(\.string)
+        default: return nil
+        }
+        var scopes: [Scope] = []
+        for scope in words.prefix(256).compactMap({ Scope($0) }) where !scopes.contains(scope) { scopes.append(scope) }
+        return scopes
+    }
+
+    private static func descend(_ document: JSONValue, _ path: [String]) -> JSONValue? {
+        var value = document
+        for name in path {
+            let next = value.array.flatMap { array in
+                Int(name).flatMap { array.indices.contains($0) ? array[$0] : nil }
+            }
+            guard let found = value[name] ?? next else { return nil }
+            value = found
+        }
+        return value
+    }
+}
