@@ -51,6 +51,8 @@ package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
     private var members: [Member] = []
 
     package init() {}
+    /// - Parameter members: no two of one name.
+    init(unique members: [Member]) { self.members = members }
     package init(dictionaryLiteral elements: (String, JSONValue)...) {
         for (name, value) in elements { self[name] = value }
     }
