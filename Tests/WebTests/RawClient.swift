@@ -39,20 +39,21 @@ struct RawClient: Sendable {
         defer { close(descriptor) }
         var timeout = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
+        // struct sockaddr_in as it lies in memory: family in the machine's order, port and address in the network's.
+        let family = UInt16(AF_INET)
+        let address: [UInt8] =
+            [UInt8(family & 255), UInt8(family >> 8), UInt8(port >> 8), UInt8(port & 255), 127, 0, 0, 1]
+            + [UInt8](repeating: 0, count: 8)
+        let connected = address.withUnsafeBytes { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) { connect(descriptor, $0.baseAddress, socklen_t(address.count)) }
         }
         guard connected == 0 else { throw Failure(reason: "connect: \(errno)") }
         for part in parts {
             var sent = 0
             while sent < part.count {
-                let count = part[sent...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+                let count = part[sent...].withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
                 // A server that has answered and closed need not have read everything.
                 if count <= 0 { break }
                 sent += count
@@ -62,7 +63,9 @@ struct RawClient: Sendable {
         var responses: [RawResponse] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while responses.count < methods.count {
-            if let (response, length) = RawResponse.parse(received[...], isHead: methods[responses.count] == "HEAD", isClosed: false) {
+            if let (response, length) = RawResponse.parse(
+                received[...], isHead: methods[responses.count] == "HEAD", isClosed: false)
+            {
                 responses.append(response)
                 received.removeFirst(length)
                 continue
@@ -70,7 +73,9 @@ struct RawClient: Sendable {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count < 0 { throw Failure(reason: "recv: \(errno)") }
             if count == 0 {
-                if let (response, _) = RawResponse.parse(received[...], isHead: methods[responses.count] == "HEAD", isClosed: true) {
+                if let (response, _) = RawResponse.parse(
+                    received[...], isHead: methods[responses.count] == "HEAD", isClosed: true)
+                {
                     responses.append(response)
                 }
                 break

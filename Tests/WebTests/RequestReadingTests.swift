@@ -77,7 +77,8 @@ struct RequestReadingTests {
         let time = Timestamp(secondsSinceEpoch: 1_795_253_400)
         let since = Preconditions.text(time)
         #expect(Preconditions.isNotModified([.ifModifiedSince: since], etag: #""a""#, lastModified: time))
-        #expect(!Preconditions.isNotModified([.ifModifiedSince: since], etag: #""a""#, lastModified: time + .seconds(1)))
+        #expect(
+            !Preconditions.isNotModified([.ifModifiedSince: since], etag: #""a""#, lastModified: time + .seconds(1)))
         #expect(
             !Preconditions.isNotModified(
                 [.ifModifiedSince: since, .ifNoneMatch: #""b""#], etag: #""a""#, lastModified: time))

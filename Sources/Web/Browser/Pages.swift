@@ -32,7 +32,8 @@ struct Pages: Sendable {
                 others[file.name] = file.text
             }
         }
-        for name in ["confirm", "chooser", "unlink", "linked", "message"] where library.getTemplate(named: name) == nil {
+        for name in ["confirm", "chooser", "unlink", "linked", "message"] where library.getTemplate(named: name) == nil
+        {
             throw MissingFile(name: name + ".mustache")
         }
         guard let styleSheet = others["style.css"] else { throw MissingFile(name: "style.css") }

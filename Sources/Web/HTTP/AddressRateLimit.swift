@@ -30,7 +30,10 @@ final class AddressRateLimit: Sendable {
             // A clock set back must not lock anyone out for longer than an empty bucket takes to fill.
             let current = min(max(state.fullAt[key] ?? now, now), now + capacity)
             let next = current + interval
-            if next - now > capacity { return next - now - capacity }
+            if next - now > capacity {
+                state.fullAt[key] = current
+                return next - now - capacity
+            }
             if state.fullAt[key] == nil, state.fullAt.count >= entriesMax { makeRoom(in: &state, now: now) }
             state.fullAt[key] = next
             return nil

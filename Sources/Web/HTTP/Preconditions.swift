@@ -53,7 +53,8 @@ enum Preconditions {
     /// The reverse, for the one form that anything sends today; older forms are as good as absent.
     static func date(_ text: String) -> Timestamp? {
         let parts = text.split { $0 == " " || $0 == ":" }
-        guard parts.count == 8, parts[7] == "GMT", let day = Int64(parts[1]), let month = months.firstIndex(of: String(parts[2])),
+        guard parts.count == 8, parts[7] == "GMT", let day = Int64(parts[1]),
+            let month = months.firstIndex(of: String(parts[2])),
             let year = Int64(parts[3]), let hour = Int64(parts[4]), let minute = Int64(parts[5]),
             let second = Int64(parts[6]), (1970...9999).contains(year), (1...31).contains(day),
             (0...23).contains(hour), (0...59).contains(minute), (0...60).contains(second)
