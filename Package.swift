@@ -59,7 +59,8 @@ let package = Package(
         .target(
             name: "OAuth", dependencies: ["Accounts", "Cryptography", "JSON", "Transfer"], swiftSettings: strict),
         .target(
-            name: "Providers", dependencies: ["Accounts", "JSON", "JSONPath", "OAuth", "Transfer", "YAML"],
+            name: "Providers",
+            dependencies: ["Accounts", "Cryptography", "JSON", "JSONPath", "OAuth", "Transfer", "YAML"],
             swiftSettings: strict, plugins: ["EmbedFiles"]),
         .target(
             name: "Store", dependencies: ["Accounts", "Cryptography", grdb, grdbSQLite], swiftSettings: strict,
@@ -97,7 +98,7 @@ let package = Package(
         tests("Cryptography"),
         tests("Transfer", "CCurl"),
         tests("OAuth", "Accounts", "Cryptography", "JSON", "Transfer", fixtures: true),
-        tests("Providers", "Accounts", "JSON", "OAuth", "Transfer", fixtures: true),
+        tests("Providers", "Accounts", "Cryptography", "JSON", "OAuth", "Transfer", "YAML", fixtures: true),
         tests("Store", "Accounts", "Cryptography"),
         tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),
         tests("Sync", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Transfer"),

@@ -1,0 +1,121 @@
+import Accounts
+import OAuth
+
+/// An instance's settings checked against its manifest.
+struct InstanceSettings {
+    let manifest: Manifest
+    let instance: InstanceConfiguration
+    private(set) var problems: [ConfigurationProblem] = []
+
+    init(manifest: Manifest, instance: InstanceConfiguration) {
+        self.manifest = manifest
+        self.instance = instance
+    }
+
+    /// `key` below the instance, empty for the instance itself.
+    mutating func report(_ key: String, _ message: String) {
+        let path = "providers.\(instance.id)" + (key.isEmpty ? "" : ".\(key)")
+        problems.append(.init(place: instance.place, message: "\(path): \(message)"))
+    }
+
+    mutating func id() -> ProviderID? {
+        guard let id = ProviderID(instance.id) else {
+            report("", "expected a name of \(TextRule.id.expected)")
+            return nil
+        }
+        return id
+    }
+
+    /// Every variable's value.
+    mutating func variables() -> [String: String] {
+        let known = manifest.variables.map(\.name)
+        for name in instance.variables.keys.sorted() where !known.contains(name) {
+            report(
+                "variables.\(name)",
+                "the manifest \(manifest.id) has no such variable; expected "
+                    + (known.isEmpty ? "none" : known.joined(separator: ", ")))
+        }
+        var values: [String: String] = [:]
+        for variable in manifest.variables {
+            guard let value = instance.variables[variable.name] else {
+                if let value = variable.defaultValue {
+                    values[variable.name] = value
+                } else {
+                    report(
+                        "variables.\(variable.name)",
+                        "the variable has no value; expected \(variable.description ?? "one")")
+                }
+                continue
+            }
+            if let problem = variable.problem(with: value) { report("variables.\(variable.name)", problem) }
+            values[variable.name] = value
+        }
+        return values
+    }
+
+    mutating func scopes() -> [Scope] {
+        let texts = instance.scopes ?? manifest.scopes
+        var scopes: [Scope] = []
+        for text in texts {
+            guard let scope = Scope(text) else {
+                report("scopes", "expected each to be \(TextRule.scope.expected)")
+                continue
+            }
+            if !scopes.contains(scope) { scopes.append(scope) }
+        }
+        if manifest.issuer != nil, !texts.contains("openid") {
+            report("scopes", "expected openid among them, for the provider is an OpenID provider")
+        }
+        return scopes
+    }
+
+    mutating func authentication() -> ClientAuthentication {
+        guard let name = instance.clientAuthentication else { return manifest.clientAuthentication }
+        guard let authentication = ClientAuthentication(rawValue: name) else {
+            let known = ClientAuthentication.allCases.map(\.rawValue).joined(separator: ", ")
+            report("client_authentication", "expected one of \(known)")
+            return manifest.clientAuthentication
+        }
+        return authentication
+    }
+
+    mutating func authorizationParameters() -> [String: String] {
+        for (name, value) in instance.authorizationParameters.sorted(by: { $0.key < $1.key }) {
+            let key = "authorization.parameters.\(name)"
+            if ManifestReader.authorizationParameters.contains(name) {
+                report(key, "the program sets this parameter itself; expected another")
+            } else if !TextRule.parameterName.accepts(name) {
+                report(key, "expected \(TextRule.parameterName.expected)")
+            }
+            if !TextRule.line.accepts(value) { report(key, "expected \(TextRule.line.expected)") }
+        }
+        return instance.authorizationParameters
+    }
+
+    /// The instance's word goes before the operator's for all providers, and that before the manifest's. An interval for
+    /// all is kept within what the manifest and the instance allow; the instance's own must be.
+    mutating func syncPolicy(everyones interval: Duration?) -> SyncPolicy {
+        var policy = SyncPolicy()
+        let stated = manifest.sync
+        policy.minimumInterval = instance.sync.minimumInterval ?? stated.minimumInterval ?? policy.minimumInterval
+        policy.interval =
+            instance.sync.interval ?? interval.map { max($0, policy.minimumInterval) } ?? stated.interval
+            ?? max(policy.interval, policy.minimumInterval)
+        policy.maximumAge = instance.sync.maximumAge ?? max(stated.maximumAge ?? policy.maximumAge, policy.interval)
+        let all = [policy.interval, policy.minimumInterval, policy.maximumAge]
+        if all.contains(where: { $0 <= .zero }) { report("sync", "expected durations longer than none") }
+        if policy.interval < policy.minimumInterval { report("sync.interval", "is shorter than minimum_interval") }
+        if policy.maximumAge < policy.interval { report("sync.maximum_age", "is shorter than interval") }
+        return policy
+    }
+
+    /// What a flow needs and the configuration does not have.
+    func missing() -> [String] {
+        var missing: [String] = []
+        if instance.clientID?.isEmpty ?? true { missing.append("client_id") }
+        let authentication =
+            instance.clientAuthentication.flatMap { ClientAuthentication(rawValue: $0) } ?? manifest.clientAuthentication
+        if authentication != .none, instance.clientSecret?.isEmpty ?? true { missing.append("client_secret") }
+        return missing
+    }
+}

@@ -1,0 +1,126 @@
+import Accounts
+import Cryptography
+import JSON
+import OAuth
+import Transfer
+
+extension Manifest {
+    /// The manifest with an instance's settings. Throws all that is wrong with them; what is merely missing is in the
+    /// provider's `missing`.
+    func provider(
+        _ instance: InstanceConfiguration, publicURL: String, syncInterval: Duration?
+    ) throws(ConfigurationErrors) -> Provider {
+        var settings = InstanceSettings(manifest: self, instance: instance)
+        let values = settings.variables()
+        let overridesIssuer = issuer?.variables.contains { instance.variables[$0] != nil } ?? false
+        func url(_ template: URLTemplate?, _ key: String) -> String? {
+            guard let text = template?.expanded(values) else { return nil }
+            if let problem = EndpointURL.problem(with: text, allowing: key == "issuer" ? .base : .endpoint) {
+                settings.report("", "\(key) of the manifest becomes \(text): \(problem)")
+            }
+            return text
+        }
+
+        let issuerURL = url(issuer, "issuer")
+        var dialect = tokenDialect
+        dialect.refreshEndpoint = url(refreshEndpoint, "token.refresh.endpoint")
+        let agent = userAgent?.expanded(["public_url": publicURL])
+        if let agent { dialect.requestFields["User-Agent"] = agent }
+        let endpoints = Endpoints(
+            authorization: url(authorizationEndpoint, "authorization.endpoint"),
+            token: url(tokenEndpoint, "token.endpoint"),
+            revocation: revocationRule(values, userAgent: agent, url: url))
+        for request in requests where !request.url.variables.contains(URLTemplate.userinfoEndpoint) {
+            _ = url(request.url, "profile.requests.\(request.name).url")
+        }
+
+        let authentication = settings.authentication()
+        let scopes = settings.scopes()
+        var parameters = authorizationParameters
+        parameters.merge(settings.authorizationParameters()) { $1 }
+        let policy = settings.syncPolicy(everyones: syncInterval)
+        let deviceEndpoint = url(deviceAuthorizationEndpoint, "device_authorization.endpoint")
+        let introspection = url(introspectionEndpoint, "introspection.endpoint")
+        let id = settings.id()
+        guard settings.problems.isEmpty, let id else { throw ConfigurationErrors(settings.problems) }
+
+        var base = publicURL
+        while base.hasSuffix("/") { base.removeLast() }
+        let client = ClientRegistration(
+            clientID: instance.clientID ?? "", clientSecret: instance.clientSecret, authentication: authentication,
+            redirectURI: "\(base)/callback/\(id)")
+        let host = issuerURL.flatMap { EndpointURL($0, allowing: .base)?.host }
+        let provider = Provider(
+            id: id, name: name, manifestID: self.id, documentation: documentation, registration: registration,
+            redirectURINote: redirectURINote, client: client, missing: settings.missing(), issuer: issuerURL,
+            issuerAliases: overridesIssuer ? [] : issuerAliases,
+            metadataHosts: (host.map { [$0] } ?? []) + (overridesIssuer ? [] : metadataHosts), scopes: scopes,
+            pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
+            authorizationParameterNames: authorizationParameterNames, tokenDialect: dialect,
+            refreshRotation: refreshRotation, limits: limits, syncPolicy: policy, userAgent: agent,
+            deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
+            fingerprint: "", endpoints: endpoints,
+            mapping: ProfileMapping(
+                requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
+                variables: values, checksSubject: issuerURL != nil),
+            failureMarkers: failureMarkers)
+        return provider.fingerprinted
+    }
+
+    private func revocationRule(
+        _ values: [String: String], userAgent: String?, url: (URLTemplate?, String) -> String?
+    ) -> Endpoints.RevocationRule {
+        switch revocation {
+        case .none: return .none
+        case .discovered: return issuer == nil ? .none : .discovered
+        case .rfc7009(let endpoint, let authenticated):
+            return .rfc7009(endpoint: url(endpoint, "revocation.endpoint"), authenticated: authenticated)
+        case .request(var request, let template):
+            request.url = template.filled(values).text
+            if let userAgent { request.fields["User-Agent"] = userAgent }
+            let sample = Dictionary(uniqueKeysWithValues: URLTemplate.revocationPlaces.map { ($0, "value") })
+            _ = url(template.filled(values).filled(sample), "revocation.url")
+            return .request(request)
+        }
+    }
+}
+
+extension ProfileRequestRule {
+    /// With the variables that are fixed at start filled in.
+    fileprivate func filled(_ values: [String: String]) -> ProfileRequestRule {
+        var rule = self
+        rule.url = url.filled(values)
+        return rule
+    }
+}
+
+extension Provider {
+    /// With its fingerprint.
+    fileprivate var fingerprinted: Provider {
+        func list(_ values: [String]) -> JSONValue { .array(values.map { .string($0) }) }
+        func table(_ values: [String: String]) -> JSONValue {
+            var object = JSONObject()
+            for (name, value) in values { object[name] = .string(value) }
+            return .object(object)
+        }
+        func text(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
+        let content: JSONObject = [
+            "id": .string(id.rawValue), "manifest": .string(manifestID), "client_id": .string(client.clientID),
+            "client_authentication": .string(client.authentication.rawValue),
+            "redirect_uri": .string(client.redirectURI), "issuer": text(issuer), "issuer_aliases": list(issuerAliases),
+            "metadata_hosts": list(metadataHosts), "scopes": list(scopes.map(\.rawValue)),
+            "scope_separator": .string(scopeSeparator), "pkce": .string(pkce.rawValue), "nonce": .bool(sendsNonce),
+            "authorization_parameters": table(authorizationParameters),
+            "authorization_parameter_names": table(authorizationParameterNames),
+            "authorization_endpoint": text(endpoints.authorization), "token_endpoint": text(endpoints.token),
+            "token_format": .string(tokenDialect.requestFormat.rawValue),
+            "token_parameters": list(tokenDialect.requestParameters.map { "\($0.0)=\($0.1)" }),
+            "token_parameter_names": table(tokenDialect.parameterNames),
+            "requests": list(mapping.requests.map { "\($0.name) \($0.url.text)" }),
+            "claims": list(mapping.claims.map { "\($0.type.name) \($0.paths.map(\.text).joined(separator: " "))" }),
+        ]
+        var provider = self
+        provider.fingerprint = Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
+        return provider
+    }
+}

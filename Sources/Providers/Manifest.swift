@@ -1,0 +1,63 @@
+import JSONPath
+package import OAuth
+import Transfer
+package import YAML
+
+/// One validated `providers/<id>.yaml`: what is true of every instance of a provider.
+package struct Manifest: Sendable {
+    package let id: String
+    package let name: String
+    package let documentation: String?
+    package let registration: String?
+    package let redirectURINote: String?
+    /// What an instance may set.
+    package let variables: [Variable]
+    /// The file it came from: `discord.yaml` for a built-in one, else the path.
+    package let file: String
+    package let isBuiltIn: Bool
+
+    package struct Variable: Sendable, Equatable {
+        package var name: String
+        /// `nil` where each instance has to set it.
+        package var defaultValue: String?
+        /// A regular expression for the whole value; without one it is a URL.
+        package var pattern: String?
+        package var description: String?
+        package var place: SourcePlace
+    }
+
+    let issuer: URLTemplate?
+    let issuerAliases: [String]
+    let metadataHosts: [String]
+    let userAgent: URLTemplate?
+    let authorizationEndpoint: URLTemplate?
+    let scopes: [String]
+    let pkce: PKCEMethod
+    let nonce: Bool?
+    let authorizationParameters: [String: String]
+    let authorizationParameterNames: [String: String]
+    let clientAuthentication: ClientAuthentication
+    let tokenEndpoint: URLTemplate?
+    let refreshEndpoint: URLTemplate?
+    /// Without `refreshEndpoint`, which may hold variables.
+    let tokenDialect: TokenDialect
+    let refreshRotation: RefreshRotation
+    let revocation: Revocation
+    let deviceAuthorizationEndpoint: URLTemplate?
+    let introspectionEndpoint: URLTemplate?
+    let requests: [ProfileRequestRule]
+    let claims: [ClaimRule]
+    let plugin: ProfilePlugin?
+    let volatile: [JSONPath]
+    let failureMarkers: FailureMarkers
+    let limits: ProviderLimits
+    let sync: InstanceConfiguration.SyncOverrides
+
+    enum Revocation: Sendable {
+        case discovered
+        case none
+        case rfc7009(endpoint: URLTemplate?, authenticated: Bool)
+        /// The request's own URL is in `url`.
+        case request(RevocationRequest, url: URLTemplate)
+    }
+}

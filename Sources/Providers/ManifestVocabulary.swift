@@ -1,0 +1,248 @@
+/// Every key that a manifest may hold. The names are the standards' own; nothing can be said in two ways.
+enum ManifestVocabulary {
+    static let manifest = Shape.record([
+        .init("id", .text(.id), required: true, "The manifest's id, which is also the file's name."),
+        .init("name", .text(.line), required: true, "What people call the provider."),
+        .init("documentation", .text(.page), "The provider's documentation of its authorization server."),
+        .init("registration", .text(.page), "Where an operator registers the client."),
+        .init("redirect_uri_note", .text(.line), "Where on that page the redirect URI belongs."),
+        .init("variables", variables, "What an instance may set; {name} in a URL stands for the value."),
+        .init(
+            "issuer", .text(.url),
+            "An OpenID provider's issuer. Endpoints and keys come from its metadata document (OpenID Connect Discovery, RFC 8414); what the manifest also states wins."
+        ),
+        .init(
+            "issuer_aliases", .list(.text(.line)),
+            "Other values of iss that mean this issuer. Not for an instance that sets another issuer."),
+        .init(
+            "metadata_hosts", .list(.text(.host)),
+            "Hosts besides the issuer's own to which its metadata document may point. Not for an instance that sets another issuer."
+        ),
+        .init("user_agent", .text(.fieldValue), "Sent as User-Agent with every request; {public_url} may stand in it."),
+        .init("authorization", authorization, required: true, "The authorization request (RFC 6749 §4.1.1)."),
+        .init(
+            "client_authentication", .choice(["client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none"]),
+            required: true, "How the client authenticates at the token endpoint; tried in one way, never probed."),
+        .init("token", token, "The token endpoint and how it departs from RFC 6749."),
+        .init("revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
+        .init(
+            "device_authorization", .record([.init("endpoint", .text(.url), required: true, "The endpoint's URL.")]),
+            "RFC 8628. Recorded; no grant uses it."),
+        .init(
+            "introspection", .record([.init("endpoint", .text(.url), required: true, "The endpoint's URL.")]),
+            "RFC 7662. Recorded; nothing uses it."),
+        .init("profile", profile, required: true, "Where the profile is and what its claims are."),
+        .init("limits", limits, "What the provider allows and how it says that enough is enough."),
+        .init(
+            "sync",
+            .record([
+                .init("interval", .duration, "Between two syncs of an account, 6h where absent."),
+                .init("minimum_interval", .duration, "Never more often, 5m where absent."),
+                .init("maximum_age", .duration, "No profile of a healthy account is older, 24h where absent."),
+            ]), "How often accounts are synced."),
+    ])
+
+    private static let variables = Shape.map(
+        names: .name,
+        .either([
+            .text(.line),
+            .record([
+                .init("default", .text(.line), "The value where the instance sets none."),
+                .init(
+                    "pattern", .text(.line),
+                    "A regular expression for the whole value, which is then part of a host or a path, made of letters, digits and . _ ~ -. Without one the value is a URL."
+                ),
+                .init("description", .text(.line), "What to set it to."),
+            ]),
+        ]))
+
+    private static let authorization = Shape.record([
+        .init("endpoint", .text(.url), "The authorization endpoint; from the metadata document where absent."),
+        .init("response_type", .choice(["code"]), "The authorization code grant is the one there is."),
+        .init("scopes", .list(.text(.scope)), required: true, "What a profile needs. An instance may set its own."),
+        .init("scope_separator", .choice([" ", ",", "+", "|", ";", ":"]), "Between scopes in a request."),
+        .init("pkce", .choice(["S256", "none"]), "RFC 7636; S256 where absent."),
+        .init("nonce", .flag, "Whether a nonce is sent and expected; true where absent and there is an issuer."),
+        .init("parameters", .map(names: .parameterName, .text(.line)), "Fixed extra parameters."),
+        .init(
+            "parameter_names", .map(names: .parameterName, .text(.parameterName)),
+            "The provider's own names of standard parameters: client_id: client_key."),
+    ])
+
+    private static let token = Shape.record([
+        .init("endpoint", .text(.url), "The token endpoint; from the metadata document where absent."),
+        .init(
+            "request",
+            .record([
+                .init("format", .choice(["form", "json", "query"]), "Where the parameters stand; form where absent."),
+                .init("headers", headers, "Extra header fields."),
+                .init("parameters", .map(names: .parameterName, .text(.line)), "Extra parameters."),
+                .init(
+                    "parameter_names", .map(names: .parameterName, .text(.parameterName)),
+                    "The provider's own names of standard parameters."),
+                .init(
+                    "repeats_client_id", .flag, "client_id stands in the body even where Basic carries it."),
+            ]), "How a request departs from RFC 6749."),
+        .init(
+            "response",
+            .record([
+                .init("content_types", .list(.text(.mediaType)), "Media types read as JSON besides the registered."),
+                .init("path", .list(.text(.line), atLeast: 1), "Names that lead to the object with the token."),
+                .init(
+                    "member_names", .map(names: .parameterName, .text(.line)),
+                    "The provider's own names of standard members: access_token: accessToken."),
+                .init("bearer_token_types", .list(.text(.line)), "Values of token_type that mean Bearer."),
+                .init(
+                    "errors", .map(names: .line, .choice(standardErrors)),
+                    "The provider's own error code, or its whole message, and the standard code that it means."),
+                .init("zero_lifetime_is_forever", .flag, "expires_in: 0 means that the token does not expire."),
+            ]), "How an answer departs from RFC 6749 §5."),
+        .init("access_token_lifetime", .duration, "Assumed where the answer gives none."),
+        .init("grants", .list(.choice(["authorization_code", "refresh_token"])), "What the server is asked for; both where absent."),
+        .init(
+            "refresh",
+            .record([
+                .init("endpoint", .text(.url), "Where refresh requests go, if elsewhere."),
+                .init(
+                    "rotation", .choice(RefreshRotation.allCases.map(\.rawValue)),
+                    "What becomes of a refresh token that was used; reusable where absent."),
+                .init(
+                    "lifetime", .either([.choice(["unknown"]), .duration]),
+                    "Assumed where the answer brings a refresh token and says nothing of it."),
+            ]), "RFC 6749 §6."),
+    ])
+
+    static let standardErrors = [
+        "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+        "invalid_scope", "invalid_target", "access_denied", "interaction_required", "server_error",
+        "temporarily_unavailable",
+    ]
+
+    private static let revocation = Shape.either([
+        .choice(["none"]),
+        .record([
+            .init("endpoint", .text(.url), "From the metadata document where absent."),
+            .init("style", .choice(["rfc7009"]), required: true, "RFC 7009."),
+            .init("client_authentication", .flag, "Whether the client authenticates; true where absent."),
+        ]),
+        .record([
+            .init("method", .choice(["GET", "POST", "PUT", "PATCH", "DELETE"]), required: true, "The request's method."),
+            .init(
+                "url", .text(.url), required: true,
+                "May hold {client_id}, {access_token}, {refresh_token}, and {token} for one request with each."),
+            .init("headers", headers, "Extra header fields."),
+            .init("authentication", .choice(["basic", "none", "bearer"]), required: true, "What Authorization holds."),
+            .init(
+                "body",
+                .record([
+                    .init("format", .choice(["form", "json"]), required: true, "How the members are written."),
+                    .init(
+                        "parameters", .map(names: .parameterName, .text(.line)), required: true,
+                        "Members, whose values may hold the same places as the URL."),
+                ]), "The body, where there is one."),
+            .init("success", .list(.count(200...299), atLeast: 1), "Statuses that mean done; 200 and 204 where absent."),
+            .init(
+                "already_dead", .list(.count(400...499)),
+                "Statuses that mean that the token was dead before; 404 and 422 where absent."),
+        ]),
+    ])
+
+    private static let profile = Shape.record([
+        .init(
+            "requests",
+            .map(
+                names: .name,
+                .record([
+                    .init("url", .text(.url), required: true, "{userinfo_endpoint} is the metadata document's."),
+                    .init(
+                        "authorization", .choice(["Bearer", "bearer", "token", "OAuth"]),
+                        "The scheme before the access token; Bearer where absent."),
+                    .init("headers", headers, "Extra header fields."),
+                    .init("optional", .flag, "A refusal leaves its claims out."),
+                    .init(
+                        "scopes", .list(.text(.scope), atLeast: 1),
+                        "One of these must be granted; an optional request is left out where none was."),
+                ])), required: true, "In order; the name is where claims find the response."),
+        .init(
+            "claims", .record(ClaimType.all.map { .init($0.name, claim($0), required: $0.name == "sub", $0.meaning) }),
+            required: true,
+            "OpenID Connect Core §5.1 claims as JSONPath into {request name: response}; id_token holds the ID token's claims. A list is the first that is there."
+        ),
+        .init("plugin", .choice(ProfilePlugin.allCases.map(\.rawValue)), "Swift for what data can't say."),
+        .init("volatile", .list(.text(.path)), "Left out of change detection: counters, signed URLs."),
+        .init(
+            "failures",
+            .record([
+                .init("insufficient_scope", .list(.text(.path), atLeast: 1), "Finds something in the body of a refusal for want of a scope."),
+                .init("suspended", .list(.text(.path), atLeast: 1), "Finds something in the body where the user is suspended or gone."),
+            ]), "JSONPath into the body of a refusal (4xx)."),
+    ])
+
+    private static func claim(_ type: ClaimType) -> Shape {
+        let paths = Shape.either([.text(.path), .list(.text(.path), atLeast: 1)])
+        guard type.kind == .boolean else { return paths }
+        return .either([
+            .text(.path), .list(.text(.path), atLeast: 1),
+            .record([
+                .init("path", paths, required: true, "Where it is."),
+                .init(
+                    "accept", .list(.choice(BooleanForm.allCases.map(\.rawValue)), atLeast: 1), required: true,
+                    "Forms that are read besides true and false: 1 and 0, \"true\" and \"false\"."),
+            ]),
+        ])
+    }
+
+    private static let limits = Shape.record([
+        .init(
+            "dialect", .either([.choice(["ietf", "github", "discord", "retry_after"]), headerTable]),
+            "How the provider announces its limits; Retry-After is understood in each."),
+        .init(
+            "requests", .either([requestLimit, .list(requestLimit, atLeast: 1)]), "What may be sent."),
+        .init("concurrency", .count(1...1000), "Requests under way at once; 16 where absent."),
+        .init(
+            "invalid_requests",
+            .record([
+                .init("count", .count(1...1_000_000), required: true, "How many."),
+                .init("window", .duration, required: true, "In what time."),
+                .init("statuses", .list(.count(400...599), atLeast: 1), required: true, "Which answers count."),
+            ]), "How many failing requests lead to a ban."),
+    ])
+
+    private static let requestLimit = Shape.record([
+        .init("per", .choice(RequestLimit.Sharing.allCases.map(\.rawValue)), required: true, "Who shares it."),
+        .init("count", .count(1...1_000_000), required: true, "How many."),
+        .init("window", .duration, required: true, "In what time."),
+    ])
+
+    private static let headerTable = Shape.record([
+        .init("statuses", .list(.count(400...599)), "Always a limit, besides 429."),
+        .init("statuses_when_spent", .list(.count(400...599)), "A limit where nothing remains."),
+        .init(
+            "markers",
+            .list(
+                .record([
+                    .init("path", .text(.path), required: true, "Finds something in the body of a refusal for a limit."),
+                    .init("reach", .choice(LimitSignal.Reach.allCases.map(\.rawValue)), "Whom that limit concerns."),
+                ])), "Limits that the body of a failing response tells of."),
+        .init("remaining", .list(.text(.fieldName), atLeast: 1), "Fields with what remains; one that is 0 is spent."),
+        .init(
+            "waits",
+            .list(
+                .record([
+                    .init("header", .text(.fieldName), "The field with the time,"),
+                    .init("body", .text(.path), "or where the body has it."),
+                    .init("unit", .choice(WaitUnit.allCases.map(\.rawValue)), required: true, "How it is written."),
+                ])), "Where the time to wait stands, besides Retry-After; the latest counts."),
+        .init(
+            "usage",
+            .record([
+                .init("limit", .text(.fieldName), required: true, "The field with a limit for each window."),
+                .init("used", .text(.fieldName), required: true, "The field with what was used in each."),
+                .init("windows", .list(.duration, atLeast: 1), required: true, "Windows that begin at multiples of their length, UTC."),
+            ]), "Comma-separated limits and uses; where one is used up, its next window is waited for."),
+        .init("backoff", .duration, "The wait where nothing usable is said; 60s where absent."),
+        .init("reach", .choice(LimitSignal.Reach.allCases.map(\.rawValue)), "Whom a limit concerns; everyone where absent."),
+    ])
+
+    private static let headers = Shape.map(names: .fieldName, .text(.fieldValue))
+}

@@ -1,0 +1,120 @@
+package import Accounts
+import Cryptography
+package import JSON
+import JSONPath
+
+/// The requests of a profile and how their responses become claims.
+struct ProfileMapping: Sendable {
+    var requests: [ProfileRequestRule]
+    /// In the order of OpenID Connect Core §5.1.
+    var claims: [ClaimRule]
+    var plugin: ProfilePlugin?
+    var volatile: [JSONPath]
+    /// The variables' values, for the plugin.
+    var variables: [String: String]
+    /// The responses are those of an OpenID provider: the userinfo response and the ID token must name one subject.
+    var checksSubject: Bool
+
+    /// Where claims find those of the ID token, beside the responses.
+    static let idToken = "id_token"
+}
+
+struct ClaimRule: Sendable {
+    var type: ClaimType
+    /// The first that finds a value of the right type counts.
+    var paths: [JSONPath]
+    var accepts: Set<BooleanForm>
+
+    func value(in document: JSONValue) -> JSONValue? {
+        for path in paths {
+            for value in path.values(in: document) {
+                if let claim = type.kind.claim(from: value, accepting: accepts) { return claim }
+            }
+        }
+        return nil
+    }
+}
+
+extension ClaimType.Kind {
+    /// `nil` for what is null, empty or of another type: such a claim counts as absent, never as a guess.
+    func claim(from value: JSONValue, accepting forms: Set<BooleanForm> = []) -> JSONValue? {
+        switch (self, value) {
+        case (.subject, .string(let text)), (.string, .string(let text)): text.isEmpty ? nil : value
+        case (.subject, .number(let number)): number.integerText.map { .string($0) }
+        case (.boolean, .bool): value
+        case (.boolean, .number(let number)) where forms.contains(.integer):
+            switch number.text {
+            case "0": .bool(false)
+            case "1": .bool(true)
+            default: nil
+            }
+        case (.boolean, .string(let text)) where forms.contains(.string):
+            switch text {
+            case "false": .bool(false)
+            case "true": .bool(true)
+            default: nil
+            }
+        case (.time, .number): value
+        case (.time, .string(let text)): Timestamp(rfc3339: text).map { .number(JSONNumber($0.secondsSinceEpoch)) }
+        case (.address, .object(let object)): object.isEmpty ? nil : value
+        default: nil
+        }
+    }
+}
+
+extension Provider {
+    /// Pure: the responses by request name → profile. A 304 is given as the body stored before; a request that was left
+    /// out, or whose refusal leaves its claims out, is not given. The ID token's claims serve beside the userinfo
+    /// response and in its place where there is none; without them, what was stored of them serves
+    /// (`responses["id_token"]`).
+    package func profile(
+        from responses: [String: JSONValue], validators: [String: Validators] = [:], idTokenClaims: JSONObject? = nil
+    ) throws(MappingError) -> Profile {
+        var raw = JSONObject()
+        for request in mapping.requests {
+            if let body = responses[request.name] {
+                raw[request.name] = body
+            } else if !request.isOptional, !request.url.variables.contains(URLTemplate.userinfoEndpoint) {
+                throw .responseMissing(request: request.name)
+            }
+        }
+        var document = raw
+        if let claims = idTokenClaims.map({ .object($0) }) ?? responses[ProfileMapping.idToken] {
+            document[ProfileMapping.idToken] = claims
+            // Later syncs bring no ID token: what is known from it alone is kept with the responses.
+            if raw.isEmpty { raw[ProfileMapping.idToken] = claims }
+        }
+        let claims = mapping.claims(in: document)
+        guard let text = claims["sub"]?.string else { throw .subjectMissing }
+        guard let subject = Subject(text) else { throw .subjectInvalid }
+        if mapping.checksSubject, let token = idTokenClaims?["sub"]?.string, token != text { throw .subjectMismatch }
+
+        return Profile(
+            subject: subject, claims: JSONValue.object(claims).text, raw: JSONValue.object(raw).text,
+            contentHash: mapping.contentHash(document: document, raw: raw), email: claims["email"]?.string,
+            emailVerified: claims["email_verified"]?.bool,
+            preferredUsername: claims["preferred_username"]?.string, validators: validators)
+    }
+}
+
+extension ProfileMapping {
+    func claims(in document: JSONObject) -> JSONObject {
+        var claims = JSONObject()
+        for rule in self.claims {
+            if let value = rule.value(in: .object(document)) { claims[rule.type.name] = value }
+        }
+        guard let plugin else { return claims }
+        for (name, value) in plugin.claims(from: document, variables: variables) { claims[name] = value }
+        return claims
+    }
+
+    /// Over claims and raw as they are without the volatile locations: what is mapped from one is left out with it.
+    func contentHash(document: JSONObject, raw: JSONObject) -> String {
+        func stable(_ object: JSONObject) -> JSONValue {
+            volatile.reduce(.object(object)) { document, path in path.removing(from: document) }
+        }
+        let claims = claims(in: stable(document).object ?? JSONObject())
+        let text = JSONValue.object(["claims": .object(claims), "raw": stable(raw)]).canonicalText
+        return Hexadecimal.encode(Digest.sha256(text.utf8))
+    }
+}

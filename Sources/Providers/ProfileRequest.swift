@@ -1,0 +1,58 @@
+package import Accounts
+package import OAuth
+package import Transfer
+
+/// One request of a profile, ready to be sent.
+package struct ProfileRequest: Sendable {
+    /// The manifest's name of it: the key of its response.
+    package var name: String
+    package var request: TransferRequest
+    /// A refusal (`ResourceFailure.refused` or `.insufficientScope`) leaves its claims out; any other failure fails the
+    /// sync, for a server that is down must not look like a user without an e-mail address.
+    package var isOptional: Bool
+    /// Any one of these must have been granted; empty where none is needed.
+    package var requiredScopes: [Scope]
+}
+
+/// A request as the manifest declares it.
+struct ProfileRequestRule: Sendable {
+    var name: String
+    var url: URLTemplate
+    var authorization: String
+    var fields: HeaderFields
+    var isOptional: Bool
+    var requiredScopes: [Scope]
+}
+
+extension Provider {
+    /// The requests of a profile in the manifest's order. One whose scope was not granted is left out where anything
+    /// was said of scopes: a GitHub App's tokens come with an empty scope and may all the same. So is one to the
+    /// userinfo endpoint of a server that has none.
+    package func profileRequests(
+        server: AuthorizationServer, credential: Credential, validators: [String: Validators] = [:]
+    ) -> [ProfileRequest] {
+        mapping.requests.compactMap { rule in
+            let needed = rule.requiredScopes
+            if rule.isOptional, !needed.isEmpty, !credential.scopes.isEmpty,
+                !needed.contains(where: credential.scopes.contains)
+            {
+                return nil
+            }
+            let values = server.userinfoEndpoint.map { [URLTemplate.userinfoEndpoint: $0] } ?? [:]
+            guard let url = rule.url.expanded(values) else { return nil }
+            var fields = rule.fields
+            if fields["Accept"] == nil { fields["Accept"] = "application/json" }
+            if let userAgent { fields["User-Agent"] = userAgent }
+            if let known = validators[rule.name] {
+                if let etag = known.etag { fields["If-None-Match"] = etag }
+                if let date = known.lastModified { fields["If-Modified-Since"] = date }
+            }
+            let value = credential.accessToken.reveal { "\(rule.authorization) \($0)" }
+            return ProfileRequest(
+                name: rule.name,
+                request: TransferRequest(
+                    .get, url, fields: fields, credentials: [.init(name: "Authorization", value: value)]),
+                isOptional: rule.isOptional, requiredScopes: needed)
+        }
+    }
+}

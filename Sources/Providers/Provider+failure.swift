@@ -1,0 +1,38 @@
+package import Accounts
+import JSON
+import JSONPath
+package import Transfer
+
+/// What in the body of a refusal tells its cause.
+struct FailureMarkers: Sendable {
+    var insufficientScope: [JSONPath] = []
+    var suspended: [JSONPath] = []
+}
+
+extension Provider {
+    /// What a resource server's response that is not a success says.
+    package func failure(of response: TransferResponse, now: Timestamp) -> ResourceFailure {
+        let status = response.status
+        if status >= 500 || status == 408 { return .unavailable(status: status) }
+        if let signal = limitSignal(in: response, now: now), status >= 400 { return .limited(signal) }
+        if (400..<500).contains(status), finds(failureMarkers.suspended, in: response) { return .gone }
+        if status == 401 { return .unauthorized }
+        let challenges = response.fields.values("www-authenticate")
+        let lacksScope = challenges.contains { $0.contains("insufficient_scope") }
+        if (400..<500).contains(status), lacksScope || finds(failureMarkers.insufficientScope, in: response) {
+            return .insufficientScope
+        }
+        return .refused(status: status)
+    }
+
+    /// Whether a response counts against the provider's budget of invalid requests.
+    package func countsAsInvalidRequest(_ response: TransferResponse, now: Timestamp) -> Bool {
+        guard limits.invalidRequests?.statuses.contains(response.status) == true else { return false }
+        return limitSignal(in: response, now: now)?.countsAsInvalidRequest ?? true
+    }
+
+    private func finds(_ paths: [JSONPath], in response: TransferResponse) -> Bool {
+        guard !paths.isEmpty, let body = response.json else { return false }
+        return paths.contains { !$0.values(in: body).isEmpty }
+    }
+}

@@ -1,0 +1,47 @@
+package import OAuth
+
+/// The endpoints a manifest states, resolved; each wins over the metadata document.
+struct Endpoints: Sendable, Equatable {
+    var authorization: String?
+    var token: String?
+    var revocation: RevocationRule
+
+    /// What the manifest says of revocation; an OpenID provider's endpoint may come from its document.
+    enum RevocationRule: Sendable, Equatable {
+        /// RFC 7009 where the document names an endpoint, else none.
+        case discovered
+        case none
+        case rfc7009(endpoint: String?, authenticated: Bool)
+        case request(RevocationRequest)
+    }
+}
+
+extension Provider {
+    /// The endpoints and capabilities in force. `metadata` is needed where `issuer` is set, and ignored elsewhere.
+    package func authorizationServer(metadata: ProviderMetadata?) throws(ProviderError) -> AuthorizationServer {
+        let metadata = issuer == nil ? nil : metadata
+        if issuer != nil, metadata == nil { throw .metadataRequired }
+        guard let authorizationEndpoint = endpoints.authorization ?? metadata?.authorizationEndpoint else {
+            throw .endpointMissing("authorization.endpoint")
+        }
+        guard let tokenEndpoint = endpoints.token ?? metadata?.tokenEndpoint else {
+            throw .endpointMissing("token.endpoint")
+        }
+        return AuthorizationServer(
+            issuer: issuer, authorizationEndpoint: authorizationEndpoint, tokenEndpoint: tokenEndpoint,
+            userinfoEndpoint: metadata?.userinfoEndpoint, jwksURI: metadata?.jwksURI,
+            revocation: revocation(metadata?.revocationEndpoint),
+            authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
+            idTokenAlgorithms: metadata?.idTokenAlgorithms ?? [])
+    }
+
+    private func revocation(_ discovered: String?) -> RevocationMethod {
+        switch endpoints.revocation {
+        case .none: .none
+        case .request(let request): .request(request)
+        case .discovered: discovered.map { .rfc7009(endpoint: $0, authenticated: true) } ?? .none
+        case .rfc7009(let endpoint, let authenticated):
+            (endpoint ?? discovered).map { .rfc7009(endpoint: $0, authenticated: authenticated) } ?? .none
+        }
+    }
+}

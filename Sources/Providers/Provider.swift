@@ -1,0 +1,110 @@
+/// What providers are: manifests read from `providers/` and from the operator's directory, checked against a closed
+/// vocabulary and made, with an instance's settings, into `Provider` values; the mapping of resource server responses
+/// to a `Profile` with the claims of OpenID Connect Core §5.1; and what a response says of limits, scopes and the user.
+///
+/// Everything here is pure but for the one reading of files at start. The grants are `OAuth`'s, sending is `Linking`'s,
+/// when to sync is `Sync`'s. No provider is known by name outside a plugin that its manifest asks for.
+package import Accounts
+package import OAuth
+
+/// A configured provider: an instance of a manifest with every variable filled in.
+package struct Provider: Sendable {
+    /// `{provider}` in every URL; the name of the instance, not of the manifest.
+    package let id: ProviderID
+    /// For people: the manifest's.
+    package let name: String
+    package let manifestID: String
+    package let documentation: String?
+    /// Where an operator registers the client.
+    package let registration: String?
+    /// Where on that page the redirect URI belongs.
+    package let redirectURINote: String?
+
+    /// `redirectURI` is the public URL with `/callback/` and the id. `clientID` is empty where `missing` says so.
+    package let client: ClientRegistration
+    /// What the operator still has to set, in configuration keys (`client_id`, `client_secret`). A provider that misses
+    /// anything is shown, and refuses to begin a flow.
+    package let missing: [String]
+
+    /// An OpenID provider's issuer, whose metadata document must be read before `authorizationServer(metadata:)`.
+    package let issuer: String?
+    /// Other values of an ID token's `iss` that mean this issuer.
+    package let issuerAliases: [String]
+    /// The hosts that the metadata document may send requests to, the issuer's own among them.
+    package let metadataHosts: [String]
+
+    /// What is asked for where the application asks for nothing in particular.
+    package let scopes: [Scope]
+    package let pkce: PKCEMethod
+    package let sendsNonce: Bool
+    /// The fixed extra parameters of the authorization request.
+    package let authorizationParameters: [String: String]
+    /// The provider's own names of standard parameters of the authorization request: `client_id` → `client_key`.
+    package let authorizationParameterNames: [String: String]
+    package let tokenDialect: TokenDialect
+    package let refreshRotation: RefreshRotation
+
+    package let limits: ProviderLimits
+    package let syncPolicy: SyncPolicy
+    /// What the provider wants to see in `User-Agent`, on every request; `nil` where it takes the program's own.
+    package let userAgent: String?
+    /// Known but used by no grant of this program yet.
+    package let deviceAuthorizationEndpoint: String?
+    package let introspectionEndpoint: String?
+
+    /// SHA-256, hex, over everything that a flow depends on: a flow ends with the configuration it began with, or is
+    /// refused. Neither the client secret nor limits nor the sync policy are in it.
+    package internal(set) var fingerprint: String
+
+    let endpoints: Endpoints
+    let mapping: ProfileMapping
+    let failureMarkers: FailureMarkers
+
+    /// Between scopes in the authorization request.
+    package var scopeSeparator: String { tokenDialect.scopeSeparator }
+    /// Nothing is missing: a flow may begin.
+    package var isReady: Bool { missing.isEmpty }
+}
+
+/// What becomes of a refresh token when it is used.
+package enum RefreshRotation: String, Sendable, CaseIterable {
+    /// Each use brings a new one and spends the old: a lost answer loses the grant.
+    case singleUse = "single_use"
+    /// Stays as it is.
+    case reusable
+    /// Each use brings a new one, and the old stays valid for a time.
+    case newestWins = "newest_wins"
+}
+
+/// How often accounts of a provider are synced.
+package struct SyncPolicy: Sendable, Equatable {
+    package var interval: Duration
+    /// Never more often, whatever else asks for it.
+    package var minimumInterval: Duration
+    /// The promise: no cached profile of a healthy account is older.
+    package var maximumAge: Duration
+
+    package init(
+        interval: Duration = .seconds(6 * 3600), minimumInterval: Duration = .seconds(300),
+        maximumAge: Duration = .seconds(24 * 3600)
+    ) {
+        self.interval = interval
+        self.minimumInterval = minimumInterval
+        self.maximumAge = maximumAge
+    }
+}
+
+/// Why there is no authorization server to talk to.
+package enum ProviderError: Error, Equatable, CustomStringConvertible {
+    /// The provider has an issuer and its metadata document was not given.
+    case metadataRequired
+    /// Neither the manifest nor the metadata document has it.
+    case endpointMissing(String)
+
+    package var description: String {
+        switch self {
+        case .metadataRequired: "the metadata document of the issuer is needed"
+        case .endpointMissing(let name): "neither the manifest nor the metadata document has \(name)"
+        }
+    }
+}

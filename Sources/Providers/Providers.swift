@@ -1,2 +1,0 @@
-// placeholder
-package let names = EmbeddedFiles.all.map(\.name)

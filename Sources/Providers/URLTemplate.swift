@@ -1,0 +1,83 @@
+/// A URL with `{variable}` places. What stands in a place is fixed at start, but for a few that only a request knows.
+struct URLTemplate: Sendable, Equatable {
+    enum Part: Sendable, Equatable {
+        case literal(String)
+        case variable(String)
+    }
+
+    var parts: [Part]
+
+    /// Known once the metadata document was read; allowed in `profile.requests`.
+    static let userinfoEndpoint = "userinfo_endpoint"
+    /// Known when a token is revoked; left as they stand for `OAuth` to fill in.
+    static let revocationPlaces = ["client_id", "access_token", "refresh_token", "token"]
+
+    init(parts: [Part]) { self.parts = parts }
+
+    /// `nil` where a brace has no partner or a name is not `[a-z][a-z0-9_]*`.
+    init?(_ text: String) {
+        parts = []
+        var literal = ""
+        var name: String?
+        for character in text {
+            switch (character, name) {
+            case ("{", nil): name = ""
+            case ("}", let open?):
+                guard let first = open.utf8.first, (0x61...0x7a).contains(first) else { return nil }
+                if !literal.isEmpty { parts.append(.literal(literal)) }
+                literal = ""
+                parts.append(.variable(open))
+                name = nil
+            case ("{", _?), ("}", nil): return nil
+            case (_, nil): literal.append(character)
+            case (_, let open?):
+                guard "abcdefghijklmnopqrstuvwxyz0123456789_".contains(character) else { return nil }
+                name = open + String(character)
+            }
+        }
+        guard name == nil else { return nil }
+        if !literal.isEmpty { parts.append(.literal(literal)) }
+    }
+
+    var variables: [String] { parts.compactMap { if case .variable(let name) = $0 { name } else { nil } } }
+
+    /// `nil` where a variable has no value. A slash at the end of a value and one after its place become one.
+    func expanded(_ values: [String: String]) -> String? {
+        let rest = filled(values)
+        return rest.variables.isEmpty ? rest.text : nil
+    }
+
+    /// With the variables that have a value filled in and the others left.
+    func filled(_ values: [String: String]) -> URLTemplate {
+        var filled: [Part] = []
+        for part in parts {
+            let text: String
+            switch part {
+            case .literal(let literal): text = literal
+            case .variable(let name):
+                guard let value = values[name] else {
+                    filled.append(part)
+                    continue
+                }
+                text = value
+            }
+            if case .literal(let before)? = filled.last {
+                let joined = before.hasSuffix("/") && text.hasPrefix("/") && !before.hasSuffix("://")
+                filled[filled.count - 1] = .literal(before + (joined ? String(text.dropFirst()) : text))
+            } else {
+                filled.append(.literal(text))
+            }
+        }
+        return URLTemplate(parts: filled)
+    }
+
+    /// As it would be written.
+    var text: String {
+        parts.map { part in
+            switch part {
+            case .literal(let text): text
+            case .variable(let name): "{\(name)}"
+            }
+        }.joined()
+    }
+}
