@@ -160,10 +160,11 @@ enum DisplayText {
         return text.count > limit ? text.prefix(limit - 1) + "…" : text
     }
 
-    /// The first letters of the first two words, or of the only one.
+    /// The first letters of the first two words, or the first two of the only one.
     static func initials(of name: String) -> String {
         let words = bounded(name, 60).split { !$0.isLetter && !$0.isNumber }
-        let letters = words.prefix(2).compactMap(\.first)
-        return letters.isEmpty ? "?" : String(letters).uppercased()
+        guard let first = words.first else { return "?" }
+        if words.count > 1 { return words.prefix(2).compactMap(\.first).map { $0.uppercased() }.joined() }
+        return first.prefix(1).uppercased() + first.dropFirst().prefix(1).lowercased()
     }
 }
