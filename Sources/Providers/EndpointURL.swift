@@ -67,7 +67,9 @@ struct EndpointURL: Sendable, Equatable {
         return (1...253).contains(host.utf8.count)
             && host.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
                 (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
-                    && label.utf8.allSatisfy { (0x61...0x7a).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x2d }
+                    && label.utf8.allSatisfy {
+                        (0x61...0x7a).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x2d
+                    }
             }
     }
 

@@ -114,7 +114,8 @@ struct InstanceSettings {
         var missing: [String] = []
         if instance.clientID?.isEmpty ?? true { missing.append("client_id") }
         let authentication =
-            instance.clientAuthentication.flatMap { ClientAuthentication(rawValue: $0) } ?? manifest.clientAuthentication
+            instance.clientAuthentication.flatMap { ClientAuthentication(rawValue: $0) }
+            ?? manifest.clientAuthentication
         if authentication != .none, instance.clientSecret?.isEmpty ?? true { missing.append("client_secret") }
         return missing
     }

@@ -1,7 +1,7 @@
-import Accounts
+package import Accounts
 import JSON
 import JSONPath
-import Transfer
+package import Transfer
 
 /// How a provider announces its limits. `Retry-After` is understood in each.
 package enum LimitDialect: Sendable {
@@ -63,7 +63,7 @@ extension Provider {
 }
 
 extension ProviderLimits {
-    package func signal(in response: TransferResponse, now: Timestamp) -> LimitSignal? {
+    func signal(in response: TransferResponse, now: Timestamp) -> LimitSignal? {
         guard let announcement = dialect.announcement(in: response, now: now) else { return nil }
         let said = announcement.instants.compactMap { $0 }.filter { $0 > now }.max()
         let until = said ?? now + announcement.backoff
@@ -194,9 +194,12 @@ extension HeaderTable {
     func announcement(_ response: TransferResponse, retryAfter: Timestamp?, now: Timestamp) -> Announcement? {
         let isSpent = remaining.contains { response.fields[$0].flatMap(WaitUnit.number) == 0 }
         let body = response.json
-        let marker = response.status < 400 ? nil : body.flatMap { body in
-            markers.first { !$0.path.values(in: body).isEmpty }
-        }
+        let marker =
+            response.status < 400
+            ? nil
+            : body.flatMap { body in
+                markers.first { !$0.path.values(in: body).isEmpty }
+            }
         let usedUp = usage.map { $0.resets(in: response.fields, now: now) } ?? []
         let isRefused =
             response.status == 429 || statuses.contains(response.status) || marker != nil

@@ -1,6 +1,7 @@
 import Accounts
 import Cryptography
 import JSON
+import JSONPath
 import OAuth
 import Transfer
 

@@ -1,5 +1,5 @@
 import JSONPath
-package import OAuth
+import OAuth
 import Transfer
 package import YAML
 

@@ -48,7 +48,9 @@ struct ManifestReader {
             }
         }
         for name in ["issuer_aliases", "metadata_hosts"] {
-            if let node = root[name], root["issuer"] == nil { report(node.place, "\(name): expected together with issuer") }
+            if let node = root[name], root["issuer"] == nil {
+                report(node.place, "\(name): expected together with issuer")
+            }
         }
         let requests = readRequests()
         let plugin = root["profile"]?["plugin"]?.text.flatMap { ProfilePlugin(rawValue: $0) }
@@ -74,7 +76,8 @@ struct ManifestReader {
             tokenEndpoint: template(token?["endpoint"], "token.endpoint"),
             refreshEndpoint: template(token?["refresh"]?["endpoint"], "token.refresh.endpoint"),
             tokenDialect: readTokenDialect(token, separator: authorization?["scope_separator"]?.text),
-            refreshRotation: token?["refresh"]?["rotation"]?.text.flatMap { RefreshRotation(rawValue: $0) } ?? .reusable,
+            refreshRotation: token?["refresh"]?["rotation"]?.text.flatMap { RefreshRotation(rawValue: $0) }
+                ?? .reusable,
             revocation: readRevocation(),
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
@@ -205,7 +208,8 @@ struct ManifestReader {
     private mutating func readTokenDialect(_ token: YAMLNode?, separator: String?) -> TokenDialect {
         let request = token?["request"]
         let response = token?["response"]
-        let parameters = readParameters(request?["parameters"], "token.request.parameters", reserved: Self.tokenParameters)
+        let parameters = readParameters(
+            request?["parameters"], "token.request.parameters", reserved: Self.tokenParameters)
         return TokenDialect(
             requestFormat: request?["format"]?.text.flatMap { TokenDialect.RequestFormat(rawValue: $0) } ?? .form,
             requestFields: readHeaders(request?["headers"], "token.request.headers"),
@@ -228,7 +232,9 @@ struct ManifestReader {
         if node.text != nil { return .none }
         guard let method = node["method"]?.text.flatMap({ Transfer.Method(rawValue: $0) }) else {
             if node["endpoint"] == nil, root["issuer"] == nil {
-                report(node.place, "revocation: the key endpoint is missing; expected a URL, for there is no issuer to tell it")
+                report(
+                    node.place,
+                    "revocation: the key endpoint is missing; expected a URL, for there is no issuer to tell it")
             }
             return .rfc7009(
                 endpoint: template(node["endpoint"], "revocation.endpoint"),
@@ -239,7 +245,8 @@ struct ManifestReader {
         }
         var members = JSONObject()
         for (name, text, place) in node["body"]?["parameters"]?.table ?? [] {
-            let known = URLTemplate(text).map { $0.variables.allSatisfy(URLTemplate.revocationPlaces.contains) } ?? false
+            let known =
+                URLTemplate(text).map { $0.variables.allSatisfy(URLTemplate.revocationPlaces.contains) } ?? false
             if !known {
                 report(
                     place,
@@ -273,10 +280,14 @@ struct ManifestReader {
             if name == ProfileMapping.idToken {
                 report(key.place, "\(path): the name stands for the ID token's claims; expected another")
             }
-            if let url = node["url"], url.text?.contains("{\(URLTemplate.userinfoEndpoint)}") == true, root["issuer"] == nil {
+            if let url = node["url"], url.text?.contains("{\(URLTemplate.userinfoEndpoint)}") == true,
+                root["issuer"] == nil
+            {
                 report(url.place, "\(path).url: {userinfo_endpoint} has no value without an issuer")
             }
-            guard let url = template(node["url"], "\(path).url", places: [URLTemplate.userinfoEndpoint]) else { continue }
+            guard let url = template(node["url"], "\(path).url", places: [URLTemplate.userinfoEndpoint]) else {
+                continue
+            }
             rules.append(
                 ProfileRequestRule(
                     name: name, url: url, authorization: node["authorization"]?.text ?? "Bearer",
@@ -311,7 +322,9 @@ struct ManifestReader {
         var paths: [JSONPath] = []
         for (text, place) in node?.texts ?? [] where text.hasPrefix("$") {
             do { paths.append(try JSONPath(text)) } catch {
-                report(place, "\(name): \(text) is no JSONPath (RFC 9535): at character \(error.position + 1), \(error.reason)")
+                report(
+                    place,
+                    "\(name): \(text) is no JSONPath (RFC 9535): at character \(error.position + 1), \(error.reason)")
             }
         }
         return paths

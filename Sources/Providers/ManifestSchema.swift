@@ -1,4 +1,4 @@
-package import JSON
+import JSON
 
 extension Manifest {
     /// A JSON Schema (draft 2020-12) of manifests for editors, made of the same table that the reader checks with. What it

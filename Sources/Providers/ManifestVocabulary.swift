@@ -21,10 +21,12 @@ enum ManifestVocabulary {
         .init("user_agent", .text(.fieldValue), "Sent as User-Agent with every request; {public_url} may stand in it."),
         .init("authorization", authorization, required: true, "The authorization request (RFC 6749 §4.1.1)."),
         .init(
-            "client_authentication", .choice(["client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none"]),
+            "client_authentication",
+            .choice(["client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none"]),
             required: true, "How the client authenticates at the token endpoint; tried in one way, never probed."),
         .init("token", token, "The token endpoint and how it departs from RFC 6749."),
-        .init("revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
+        .init(
+            "revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
         .init(
             "device_authorization", .record([.init("endpoint", .text(.url), required: true, "The endpoint's URL.")]),
             "RFC 8628. Recorded; no grant uses it."),
@@ -98,7 +100,9 @@ enum ManifestVocabulary {
                 .init("zero_lifetime_is_forever", .flag, "expires_in: 0 means that the token does not expire."),
             ]), "How an answer departs from RFC 6749 §5."),
         .init("access_token_lifetime", .duration, "Assumed where the answer gives none."),
-        .init("grants", .list(.choice(["authorization_code", "refresh_token"])), "What the server is asked for; both where absent."),
+        .init(
+            "grants", .list(.choice(["authorization_code", "refresh_token"])),
+            "What the server is asked for; both where absent."),
         .init(
             "refresh",
             .record([
@@ -126,7 +130,8 @@ enum ManifestVocabulary {
             .init("client_authentication", .flag, "Whether the client authenticates; true where absent."),
         ]),
         .record([
-            .init("method", .choice(["GET", "POST", "PUT", "PATCH", "DELETE"]), required: true, "The request's method."),
+            .init(
+                "method", .choice(["GET", "POST", "PUT", "PATCH", "DELETE"]), required: true, "The request's method."),
             .init(
                 "url", .text(.url), required: true,
                 "May hold {client_id}, {access_token}, {refresh_token}, and {token} for one request with each."),
@@ -140,7 +145,8 @@ enum ManifestVocabulary {
                         "parameters", .map(names: .parameterName, .text(.line)), required: true,
                         "Members, whose values may hold the same places as the URL."),
                 ]), "The body, where there is one."),
-            .init("success", .list(.count(200...299), atLeast: 1), "Statuses that mean done; 200 and 204 where absent."),
+            .init(
+                "success", .list(.count(200...299), atLeast: 1), "Statuses that mean done; 200 and 204 where absent."),
             .init(
                 "already_dead", .list(.count(400...499)),
                 "Statuses that mean that the token was dead before; 404 and 422 where absent."),
@@ -173,8 +179,12 @@ enum ManifestVocabulary {
         .init(
             "failures",
             .record([
-                .init("insufficient_scope", .list(.text(.path), atLeast: 1), "Finds something in the body of a refusal for want of a scope."),
-                .init("suspended", .list(.text(.path), atLeast: 1), "Finds something in the body where the user is suspended or gone."),
+                .init(
+                    "insufficient_scope", .list(.text(.path), atLeast: 1),
+                    "Finds something in the body of a refusal for want of a scope."),
+                .init(
+                    "suspended", .list(.text(.path), atLeast: 1),
+                    "Finds something in the body where the user is suspended or gone."),
             ]), "JSONPath into the body of a refusal (4xx)."),
     ])
 
@@ -221,7 +231,8 @@ enum ManifestVocabulary {
             "markers",
             .list(
                 .record([
-                    .init("path", .text(.path), required: true, "Finds something in the body of a refusal for a limit."),
+                    .init(
+                        "path", .text(.path), required: true, "Finds something in the body of a refusal for a limit."),
                     .init("reach", .choice(LimitSignal.Reach.allCases.map(\.rawValue)), "Whom that limit concerns."),
                 ])), "Limits that the body of a failing response tells of."),
         .init("remaining", .list(.text(.fieldName), atLeast: 1), "Fields with what remains; one that is 0 is spent."),
@@ -238,10 +249,14 @@ enum ManifestVocabulary {
             .record([
                 .init("limit", .text(.fieldName), required: true, "The field with a limit for each window."),
                 .init("used", .text(.fieldName), required: true, "The field with what was used in each."),
-                .init("windows", .list(.duration, atLeast: 1), required: true, "Windows that begin at multiples of their length, UTC."),
+                .init(
+                    "windows", .list(.duration, atLeast: 1), required: true,
+                    "Windows that begin at multiples of their length, UTC."),
             ]), "Comma-separated limits and uses; where one is used up, its next window is waited for."),
         .init("backoff", .duration, "The wait where nothing usable is said; 60s where absent."),
-        .init("reach", .choice(LimitSignal.Reach.allCases.map(\.rawValue)), "Whom a limit concerns; everyone where absent."),
+        .init(
+            "reach", .choice(LimitSignal.Reach.allCases.map(\.rawValue)),
+            "Whom a limit concerns; everyone where absent."),
     ])
 
     private static let headers = Shape.map(names: .fieldName, .text(.fieldValue))

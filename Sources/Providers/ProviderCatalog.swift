@@ -53,7 +53,8 @@ package struct ProviderCatalog: Sendable {
             // A broken replacement must not leave what it was to replace in force unnoticed.
             read[file.id] = nil
             broken.remove(file.id)
-            do { read[file.id] = try ManifestReader.read(file.text, file: file.path, isBuiltIn: file.isBuiltIn) } catch {
+            do { read[file.id] = try ManifestReader.read(file.text, file: file.path, isBuiltIn: file.isBuiltIn) } catch
+            {
                 broken.insert(file.id)
                 problems += error.problems.map { ProviderProblem(subject: file.path, problem: $0) }
             }
@@ -80,7 +81,11 @@ package struct ProviderCatalog: Sendable {
                         ? "\(name): its manifest \(wanted) has problems"
                         : "\(name): there is no manifest \(wanted); expected one of \(manifests.map(\.id).joined(separator: ", "))"
                 )
-                if isKnown { problems.append(.init(subject: instance.id, problem: problem)) } else { errors.append(problem) }
+                if isKnown {
+                    problems.append(.init(subject: instance.id, problem: problem))
+                } else {
+                    errors.append(problem)
+                }
                 continue
             }
             do {

@@ -128,7 +128,12 @@ extension TextRule {
         if text.isEmpty { return true }
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         return parts.count == 2
-            && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x61...0x7a).contains($0) || isDigit($0) || [0x2b, 0x2d, 0x2e].contains($0) } }
+            && parts.allSatisfy {
+                !$0.isEmpty
+                    && $0.utf8.allSatisfy {
+                        (0x61...0x7a).contains($0) || isDigit($0) || [0x2b, 0x2d, 0x2e].contains($0)
+                    }
+            }
     }
 }
 

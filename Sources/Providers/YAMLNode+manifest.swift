@@ -4,7 +4,9 @@ import YAML
 extension YAMLNode {
     /// Any scalar's text, however YAML would type it: `2022-11-28` is a header's value before it is a date.
     var text: String? { if case .scalar(let text, _) = content { text } else { nil } }
-    var members: [(key: YAMLNode, value: YAMLNode)]? { if case .mapping(let members) = content { members } else { nil } }
+    var members: [(key: YAMLNode, value: YAMLNode)]? {
+        if case .mapping(let members) = content { members } else { nil }
+    }
 
     subscript(name: String) -> YAMLNode? { members?.first { $0.key.text == name }?.value }
 
