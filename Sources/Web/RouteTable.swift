@@ -27,7 +27,7 @@ struct RouteTable {
 
     /// A call of the HTTP interface, for keys that carry `scope`.
     mutating func api(
-        _ method: HTTPRequest.Method, _ path: String, _ scope: APIScope, use handler: @escaping APIHandler
+        _ method: HTTPRequest.Method, _ path: String, _ scope: APIKeyScope, use handler: @escaping APIHandler
     ) {
         let authentication = authentication
         let authorized: Handler = { request, context in

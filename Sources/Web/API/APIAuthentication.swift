@@ -13,14 +13,14 @@ struct APIAuthentication: Sendable {
 
     private static let bearer = Array("bearer ".utf8)
 
-    func key(for request: Request, _ context: WebContext, scope: APIScope) throws -> APIKey {
+    func key(for request: Request, _ context: WebContext, scope: APIKeyScope) throws -> APIKey {
         try QueryReader.refuseCredentials(in: request)
         guard let field = request.headers[.authorization] else {
             throw Problem(
                 .unauthorized, .missingKey, "An API key is needed", detail: "Send it as Authorization: Bearer.",
                 headers: [.wwwAuthenticate: #"Bearer realm="rollcall""#])
         }
-        guard let key = try Self.token(field).flatMap({ try keys.authenticate(Secret($0)) }) else {
+        guard let key = try Self.token(field).flatMap({ try keys.authenticate($0) }) else {
             if let wait = refusals.take(site.client(of: request, context), now: time.now()) {
                 throw Problem.rateLimited(wait: wait)
             }

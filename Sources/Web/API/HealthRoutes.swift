@@ -14,7 +14,7 @@ struct HealthRoutes: Sendable {
 
     /// GET /readyz: the database can be used and its migrations are those of this program.
     func ready(_: Request, _: WebContext) async throws -> Response {
-        try database.check()
+        try await database.check()
         return Response(status: .ok, headers: Self.fields, body: ResponseBody(byteBuffer: Self.ready))
     }
 
