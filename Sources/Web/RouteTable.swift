@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Logging
 import Store
 
 /// Registers routes and remembers them, so that a known path under a wrong method is a 405 and the OpenAPI document

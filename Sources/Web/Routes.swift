@@ -1,5 +1,5 @@
 import Hummingbird
-import Logging
+import Store
 
 /// Every address that is served, what it asks of a key, and what answers it.
 extension WebServer {

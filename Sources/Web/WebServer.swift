@@ -7,11 +7,12 @@
 package import Accounts
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 package import Linking
 package import Logging
 import NIOCore
 package import Providers
-package import ServiceLifecycle
+import ServiceLifecycle
 package import Store
 
 /// Runs until it is cancelled or shut down gracefully; what is being answered then is still answered.
@@ -86,14 +87,15 @@ package struct WebServer: Service {
             publicURL: settings.publicURL, applicationName: settings.applicationName,
             trustedProxies: settings.trustedProxies)
         authentication = APIAuthentication(keys: database.apiKeys, site: site, time: time)
-        let replays = Replays(store: database.idempotency, time: time)
+        let replays = Replays(store: database.idempotency)
         accounts = AccountRoutes(database: database, linking: linking)
         profiles = ProfileRoutes(database: database, sync: sync, time: time, replays: replays)
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
         linkSessions = LinkSessionRoutes(linking: linking, site: site, replays: replays)
         providers = ProviderRoutes(catalog: catalog, site: site)
         health = HealthRoutes(database: database, site: site)
-        let flow = LinkFlow(linking: linking, database: database, catalog: catalog, site: site, time: time, random: random)
+        let flow = LinkFlow(
+            linking: linking, database: database, catalog: catalog, site: site, time: time, random: random)
         link = LinkPageRoutes(flow: flow)
         callback = CallbackRoutes(flow: flow)
         styleSheet = StyleSheet(site.pages.styleSheet)

@@ -3,15 +3,12 @@ import HTTPTypes
 import Hummingbird
 import JSON
 import Linking
-import Providers
 import Store
 
 /// Linked accounts: reading, unlinking, and the one call that hands out an access token.
 struct AccountRoutes: Sendable {
     let database: Database
-    let catalog: ProviderCatalog
     let linking: AccountLinking
-    let tokens: AccessTokens
 
     /// GET /v1/accounts
     func list(_ call: APIRequest) async throws -> Response {

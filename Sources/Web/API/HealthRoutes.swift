@@ -22,7 +22,8 @@ struct HealthRoutes: Sendable {
     func openAPI(_: Request, _: WebContext) async throws -> Response {
         var fields = Self.fields
         fields[.cacheControl] = "public, max-age=300"
-        return Response(status: .ok, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: site.pages.openAPI)))
+        return Response(
+            status: .ok, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: site.pages.openAPI)))
     }
 
     private static let fields: HTTPFields = [.contentType: "application/json", .cacheControl: "no-store"]

@@ -1,6 +1,7 @@
 import Accounts
 import HTTPTypes
 import Hummingbird
+import JSON
 import Linking
 import Providers
 import Store
@@ -20,8 +21,11 @@ struct TokenRoutes: Sendable {
     func accessToken(_ call: APIRequest) async throws -> Response {
         let id = try call.accountID()
         var fields = try await call.http.jsonFields(mayBeEmpty: true).fields
-        let seconds = fields.optional("min_ttl", "must be a whole number of seconds from 0 to 2592000") { value -> Int? in
-            guard let number = value.number?.int64, (0...Int64(Self.minimumLifetimeMax)).contains(number) else { return nil }
+        let seconds = fields.optional("min_ttl", "must be a whole number of seconds from 0 to 2592000") {
+            value -> Int? in
+            guard let number = value.number?.int64, (0...Int64(Self.minimumLifetimeMax)).contains(number) else {
+                return nil
+            }
             return Int(number)
         }
         try fields.finish()
@@ -50,6 +54,12 @@ struct TokenRoutes: Sendable {
                 ("token_type", .string(credential.tokenType)), ("expires_at", .time(credential.expiresAt)),
                 ("scopes", .strings(credential.scopes.map(\.rawValue))),
             ]),
-            fields: [.cacheControl: "no-store", .pragma: "no-cache"])
+            fields: [.cacheControl: "no-store"])
+    }
+
+    private func token(
+        _ id: AccountID, _ provider: Provider, minimumLifetime: Duration
+    ) async throws -> StoredCredential {
+        try await tokens.token(for: id, provider: provider, minTTL: minimumLifetime)
     }
 }

@@ -47,6 +47,10 @@ struct BrowserCookie: Sendable {
         constantTimeEqual(Array((token ?? "").utf8), Array(csrfToken(session: session).utf8))
     }
 
+    func isSignature(_ signature: String, of text: String) -> Bool {
+        constantTimeEqual(Array(signature.utf8), Array(self.signature(of: text).utf8))
+    }
+
     func signature(of text: String) -> String { secret.reveal { Self.mac($0, "result", text, length: 32) } }
 
     func setCookie(_ site: Site) -> String {

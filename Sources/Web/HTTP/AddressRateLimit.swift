@@ -40,6 +40,14 @@ final class AddressRateLimit: Sendable {
         }
     }
 
+    /// How long until there is a token again; `nil` where there is one. Takes none.
+    func wait(_ client: ClientAddress?, now: Timestamp) -> Duration? {
+        guard let key = client?.limitKey, let fullAt = state.withLock({ $0.fullAt[key] }) else { return nil }
+        let capacity = interval * burst
+        let next = min(max(fullAt, now), now + capacity) + interval
+        return next - now > capacity ? next - now - capacity : nil
+    }
+
     var entries: Int { state.withLock { $0.fullAt.count } }
 
     private func makeRoom(in state: inout State, now: Timestamp) {

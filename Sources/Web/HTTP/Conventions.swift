@@ -1,4 +1,4 @@
-package import Accounts
+import Accounts
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -68,7 +68,8 @@ struct Conventions: RouterMiddleware {
         return response
     }
 
-    private func log(_ request: Request, _ context: WebContext, _ response: Response, _ begun: ContinuousClock.Instant) {
+    private func log(_ request: Request, _ context: WebContext, _ response: Response, _ begun: ContinuousClock.Instant)
+    {
         accessLog.info(
             "request",
             metadata: {
@@ -87,7 +88,9 @@ struct Conventions: RouterMiddleware {
 }
 
 extension Duration {
-    fileprivate var wholeMicroseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
+    fileprivate var wholeMicroseconds: Int64 {
+        components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
+    }
 }
 
 extension Request {

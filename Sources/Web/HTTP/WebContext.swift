@@ -45,5 +45,6 @@ extension HTTPField.Name {
     static let crossOriginOpenerPolicy = HTTPField.Name("Cross-Origin-Opener-Policy")!
     static let crossOriginResourcePolicy = HTTPField.Name("Cross-Origin-Resource-Policy")!
     static let frameOptions = HTTPField.Name("X-Frame-Options")!
+    static let xMoz = HTTPField.Name("X-Moz")!
     static let permissionsPolicy = HTTPField.Name("Permissions-Policy")!
 }
