@@ -103,7 +103,9 @@ let package = Package(
         tests("Sync", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Transfer"),
         tests(
             "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer"),
-        tests("ProviderSimulator", "JSON", "Transfer"),
+        .testTarget(
+            name: "ProviderSimulatorTests", dependencies: ["ProviderSimulator", crypto, cryptoExtras],
+            swiftSettings: strict),
         tests(
             "Rollcall", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers",
             "Store", "Sync", "Transfer", "Web"),
