@@ -106,7 +106,9 @@ let package = Package(
         tests(
             "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer",
             fixtures: true),
-        tests("ProviderSimulator", "JSON", "Transfer"),
+        .testTarget(
+            name: "ProviderSimulatorTests", dependencies: ["ProviderSimulator", crypto, cryptoExtras],
+            swiftSettings: strict),
         tests(
             "Rollcall", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers",
             "Store", "Sync", "Transfer", "Web"),

@@ -50,7 +50,10 @@ extension Site {
         case .invalidClient: return rules.refusal(.invalidClient, call)
         default:
             let status = fault.status ?? 503
-            return .text(status, fault.body ?? "Simulated answer of \(status).\n")
+            return .text(
+                status, fault.body ?? "Simulated answer of \(status).\n",
+                contentType: fault.contentType
+                    ?? (fault.body?.hasPrefix("{") == true ? "application/json" : "text/plain"))
         }
     }
 

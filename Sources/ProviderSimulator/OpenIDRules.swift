@@ -143,6 +143,9 @@ struct OpenIDRules: SiteRules {
         var members: [(String, JSONText)] = [("access_token", .string(issued.accessToken)), ("token_type", "Bearer")]
         if let lifetime = issued.accessLifetime { members.append(("expires_in", .integer(Int64(lifetime)))) }
         if let refresh = issued.refreshToken { members.append(("refresh_token", .string(refresh))) }
+        if isGoogle, issued.refreshToken != nil, let lifetime = issued.refreshLifetime {
+            members.append(("refresh_token_expires_in", .integer(Int64(lifetime))))
+        }
         if switches.sendsScope { members.append(("scope", .string(issued.scopes.joined(separator: " ")))) }
         if issued.scopes.contains("openid"), let person, call.idTokenFlaw != .missing {
             do {

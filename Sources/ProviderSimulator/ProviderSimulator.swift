@@ -33,11 +33,11 @@ package final class ProviderSimulator: Sendable {
 
     package init(_ configuration: SimulatorConfiguration) {
         self.configuration = configuration
-        let names = Set(
+        let others = Set(
             configuration.openIDProviders.map(SimulatedSite.openID) + configuration.clients.map(\.site)
-                + configuration.people.map(\.site) + configuration.fixtureSites.map { .fixture($0.name) })
-        let others = names.filter { ![.discord, .github, .google].contains($0) }.sorted { "\($0)" < "\($1)" }
-        order = [.discord, .github, .google] + others
+                + (configuration.people ?? []).map(\.site) + configuration.fixtureSites.map { .fixture($0.name) }
+        ).subtracting([.discord, .github, .google])
+        order = [.discord, .github, .google] + others.sorted { "\($0)" < "\($1)" }
         var sites: [SimulatedSite: Site] = [:]
         for name in order {
             sites[name] = Site(rules: Self.rules(of: name, configuration), configuration: configuration)
@@ -98,7 +98,8 @@ package final class ProviderSimulator: Sendable {
         }
         running.withLock { $0.server = server }
         for await port in ports { return port }
-        // It ended without listening: why, its task says.
+        // It ended without listening, and its task says why; or whoever started it was cancelled.
+        server.cancel()
         running.withLock { $0 = Running() }
         try await server.value
         throw CancellationError()

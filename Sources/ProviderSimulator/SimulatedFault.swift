@@ -2,7 +2,7 @@
 /// ignored by it. In the control interface names are in snake case: `retry_after`, `content_type`.
 package struct SimulatedFault: Sendable, Decodable, Equatable {
     package enum Kind: String, Sendable, Decodable, CaseIterable {
-        /// Answers `status` (503), with `body` where given.
+        /// Answers `status` (503), with `body` and `contentType` where given: any answer at all can be put in place.
         case status
         /// Waits `milliseconds`, then answers as ever.
         case delay

@@ -32,17 +32,9 @@ package struct SimulatedPerson: Sendable, Equatable {
 }
 
 extension SimulatedPerson {
-    /// The people a simulator has when it is told of none: the same four at each site, with the oddities accounts have
-    /// there (no display name, no e-mail address, an address that is not verified).
-    package static func cast(openIDProviders: [String]) -> [SimulatedPerson] {
-        cast(at: [.discord, .github, .google] + openIDProviders.map(SimulatedSite.openID))
-    }
-
-    package static func cast(at sites: [SimulatedSite]) -> [SimulatedPerson] {
-        sites.flatMap { site in
-            (1...4).map { number in member(number, of: site) }
-        }
-    }
+    /// The people a simulator has when it is told of none: four at each site, with the oddities accounts have there (no
+    /// display name, no e-mail address, an address that is not verified).
+    package static func cast(at site: SimulatedSite) -> [SimulatedPerson] { (1...4).map { member($0, of: site) } }
 
     private static func member(_ number: Int, of site: SimulatedSite) -> SimulatedPerson {
         let (short, name) = [

@@ -78,8 +78,8 @@ package struct SimulatorConfiguration: Sendable {
     /// Tokens, codes and the changing world follow from it.
     package var seed: UInt64 = 1
     package var clients: [SimulatedClient]
-    /// Whom consent pages offer; by default the same small cast at every site.
-    package var people: [SimulatedPerson]
+    /// Whom consent pages offer; `nil` is `SimulatedPerson.cast(at:)` of every site.
+    package var people: [SimulatedPerson]?
     /// Names of the OpenID providers under `/oidc/`.
     package var openIDProviders: [String] = ["work"]
     /// Sites made of recorded bodies; people are theirs as anywhere else.
@@ -99,7 +99,7 @@ package struct SimulatorConfiguration: Sendable {
     ) {
         self.clients = clients
         self.openIDProviders = openIDProviders
-        self.people = people ?? SimulatedPerson.cast(openIDProviders: openIDProviders)
+        self.people = people
         self.port = port
         self.seed = seed
     }

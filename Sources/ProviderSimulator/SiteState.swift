@@ -27,7 +27,7 @@ struct SiteState: Sendable {
         generator = SeededGenerator(seed: configuration.seed, name: "\(site)")
         clients = [:]
         for client in configuration.clients where client.site == site { clients[client.id] = client }
-        for person in configuration.people where person.site == site {
+        for person in configuration.people ?? SimulatedPerson.cast(at: site) where person.site == site {
             if residents[person.id] == nil { order.append(person.id) }
             residents[person.id] = Resident(person: person, changedAt: now)
         }

@@ -192,6 +192,27 @@ import Testing
         }
     }
 
+    @Test func `puts any answer in the place of its own`() async throws {
+        try await Journey.run(.discord) { journey in
+            try journey.simulator.inject(
+                SimulatedFault(.status, on: .token) {
+                    $0.status = 200
+                    $0.body = #"{"access_token":"EXAMPLE","expires_in":"3600"}"#
+                }, at: .discord)
+            let answer = await journey.refresh("x")
+            #expect(answer.fields["content-type"] == "application/json")
+            #expect(answer.text == #"{"access_token":"EXAMPLE","expires_in":"3600"}"#)
+        }
+    }
+
+    @Test func `stops although a client keeps its connection`() async throws {
+        try await Journey.run(.discord) { journey in
+            let connection = try #require(await journey.client.keptConnection("/control"))
+            await journey.simulator.stop()
+            connection.close()
+        }
+    }
+
     @Test func `lets go of what hangs when it stops`() async throws {
         try await Journey.run(.discord) { journey in
             try journey.simulator.inject(SimulatedFault(.hang, on: .profile), at: .discord)

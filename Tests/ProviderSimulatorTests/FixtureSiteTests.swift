@@ -19,7 +19,6 @@ import Testing
             site,
             {
                 $0.fixtureSites = [fixture]
-                $0.people += SimulatedPerson.cast(at: [site])
                 $0.clients.append(
                     SimulatedClient(
                         site: site, id: Journey.clientID, secret: Journey.clientSecret,

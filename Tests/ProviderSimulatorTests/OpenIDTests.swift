@@ -36,6 +36,17 @@ import Testing
         }
     }
 
+    @Test func `says when a refresh token ends where the person limited it`() async throws {
+        try await Journey.run(.google) { journey in
+            #expect(try await journey.link().json["refresh_token_expires_in"] == nil)
+            journey.simulator.setSwitches(of: .google) { $0.refreshTokenLifetime = 604_799 }
+            let tokens = try await journey.link(["prompt": "consent"])
+            #expect(tokens.json["refresh_token_expires_in"] as? Int == 604_799)
+            journey.clock.advance(seconds: 604_799)
+            #expect(try await journey.refresh(#require(tokens["refresh_token"]))["error"] == "invalid_grant")
+        }
+    }
+
     @Test func `expands scope aliases, adds openid and tells the callback`() async throws {
         try await Journey.run(.google) { journey in
             let page = await journey.authorize(["scope": "email profile"])

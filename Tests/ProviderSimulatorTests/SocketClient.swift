@@ -54,9 +54,41 @@ struct SocketClient: Sendable {
         }
     }
 
+    /// A connection that has been answered once and stays open.
+    struct Connection: Sendable {
+        fileprivate let descriptor: Int32
+        func close() { Glibc.close(descriptor) }
+    }
+
+    func keptConnection(_ path: String) async -> Connection? {
+        let request = Array("GET \(path) HTTP/1.1\r\nhost: 127.0.0.1:\(port)\r\n\r\n".utf8)
+        let port = port
+        return await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                let descriptor = Self.connected(port: port, request)
+                var chunk = [UInt8](repeating: 0, count: 65_536)
+                let isAnswered = descriptor.map { recv($0, &chunk, chunk.count, 0) > 0 } ?? false
+                continuation.resume(returning: isAnswered ? descriptor.map(Connection.init) : nil)
+            }
+        }
+    }
+
     private static func exchange(port: Int, _ request: [UInt8]) -> Response {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard let descriptor = connected(port: port, request) else { return Response() }
         defer { close(descriptor) }
+        var received: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            if count <= 0 { break }
+            received += chunk[..<count]
+        }
+        return read(received)
+    }
+
+    /// A socket on which the request has been sent.
+    private static func connected(port: Int, _ request: [UInt8]) -> Int32? {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
@@ -66,17 +98,12 @@ struct SocketClient: Sendable {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard connected == 0,
-            Glibc.send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count
-        else { return Response() }
-        var received: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = recv(descriptor, &chunk, chunk.count, 0)
-            if count <= 0 { break }
-            received += chunk[..<count]
+        guard connected == 0, Glibc.send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count
+        else {
+            close(descriptor)
+            return nil
         }
-        return read(received)
+        return descriptor
     }
 
     private static func read(_ bytes: [UInt8]) -> Response {
