@@ -1,259 +1,259 @@
-/// Where a text stops being JSON, and why. Never quotes the text: it may hold a token.
-package struct JSONError: Error, Equatable, CustomStringConvertible {
-    /// Bytes from the start of the text.
-    package var offset: Int
-    /// From 1.
-    package var line: Int
-    /// In bytes, from 1.
-    package var column: Int
-    package var reason: String
-
-    package var description: String { "line \(line), column \(column): \(reason)" }
-}
-
 extension JSONValue {
-    /// Reads one JSON text (RFC 8259) in UTF-8; a leading byte order mark is skipped.
-    ///
-    /// Refused: duplicate members, lone surrogates, invalid UTF-8, bytes after the value, nesting deeper than
-    /// `depthMax`.
-    package init(parsing bytes: [UInt8], depthMax: Int = 128) throws(JSONError) {
-        var parser = JSONParser(bytes: bytes, depthMax: depthMax)
-        self = try parser.parse()
+    /// Reads one JSON text (RFC 8259): UTF-8 alone, a leading byte order mark skipped; duplicate members, lone
+    /// surrogates and anything after the value refused. `depthMax` counts arrays and objects inside one another and is
+    /// itself capped at 1000, so that no input can exhaust the stack.
+    package init(parsing bytes: some Collection<UInt8>, depthMax: Int = 128) throws(JSONError) {
+        let read = { (input: UnsafeBufferPointer<UInt8>) in JSONParser.read(input, depthMax: min(depthMax, 1000)) }
+        let result = bytes.withContiguousStorageIfAvailable(read) ?? Array(bytes).withUnsafeBufferPointer(read)
+        self = try result.get()
     }
 
     package init(parsing text: String, depthMax: Int = 128) throws(JSONError) {
-        try self.init(parsing: Array(text.utf8), depthMax: depthMax)
+        try self.init(parsing: text.utf8, depthMax: depthMax)
     }
 }
 
+/// Recursive descent over the bytes; strings and numbers are cut out of them in one piece each.
+///
+/// `input` is borrowed for the duration of `read` alone; every access is behind a comparison with its count.
 private struct JSONParser {
-    let bytes: [UInt8]
+    let input: UnsafeBufferPointer<UInt8>
     let depthMax: Int
     var position = 0
+    var depth = 0
 
-    init(bytes: [UInt8], depthMax: Int) {
-        self.bytes = bytes
-        self.depthMax = depthMax
-    }
-
-    mutating func parse() throws(JSONError) -> JSONValue {
-        if bytes.starts(with: [0xef, 0xbb, 0xbf]) { position = 3 }
-        skipWhitespace()
-        let value = try value(depth: 0)
-        skipWhitespace()
-        guard position == bytes.count else { throw error("there is more after the value") }
-        return value
-    }
-
-    private func error(_ reason: String, at offset: Int? = nil) -> JSONError {
-        let offset = min(offset ?? position, bytes.count)
-        var line = 1
-        var lineStart = 0
-        for index in 0..<offset where bytes[index] == 0x0a {
-            line += 1
-            lineStart = index + 1
+    static func read(_ input: UnsafeBufferPointer<UInt8>, depthMax: Int) -> Result<JSONValue, JSONError> {
+        var parser = JSONParser(input: input, depthMax: depthMax)
+        do throws(JSONError) {
+            if input.count >= 3, input[0] == 0xef, input[1] == 0xbb, input[2] == 0xbf { parser.position = 3 }
+            parser.skipWhitespace()
+            let value = try parser.value()
+            parser.skipWhitespace()
+            if parser.position < input.count { throw parser.error("there is more after the end of the JSON value") }
+            return .success(value)
+        } catch {
+            return .failure(error)
         }
-        return JSONError(offset: offset, line: line, column: offset - lineStart + 1, reason: reason)
     }
 
-    private mutating func skipWhitespace() {
-        while position < bytes.count {
-            switch bytes[position] {
-            case 0x20, 0x09, 0x0a, 0x0d: position += 1
+    func error(_ reason: String, at offset: Int? = nil) -> JSONError {
+        JSONError(reason: reason, at: offset ?? position, in: input)
+    }
+
+    /// 0 stands for the end, which no caller takes for anything but an unexpected byte.
+    var next: UInt8 { position < input.count ? input[position] : 0 }
+
+    func unexpected(_ expectation: String) -> JSONError {
+        error(position < input.count ? "expected \(expectation)" : "the text ends where \(expectation) was expected")
+    }
+
+    mutating func skipWhitespace() {
+        while position < input.count {
+            switch input[position] {
+            case 0x20, 0x0a, 0x0d, 0x09: position += 1
             default: return
             }
         }
     }
 
-    private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
-        guard position < bytes.count else { throw error("the text ends where a value should be") }
-        switch bytes[position] {
-        case 0x7b: return .object(try object(depth: depth))
-        case 0x5b: return .array(try array(depth: depth))
-        case 0x22: return .string(try string())
-        case 0x74: return try word("true", .bool(true))
-        case 0x66: return try word("false", .bool(false))
-        case 0x6e: return try word("null", .null)
-        case 0x2d, 0x30...0x39: return .number(try number())
-        default: throw error("expected a value")
+    mutating func value() throws(JSONError) -> JSONValue {
+        switch next {
+        case UInt8(ascii: "\""): return .string(try string())
+        case UInt8(ascii: "{"): return .object(try object())
+        case UInt8(ascii: "["): return .array(try array())
+        case UInt8(ascii: "t"): return try literal("true", .bool(true))
+        case UInt8(ascii: "f"): return try literal("false", .bool(false))
+        case UInt8(ascii: "n"): return try literal("null", .null)
+        case UInt8(ascii: "-"), 0x30...0x39: return .number(try number())
+        default: throw unexpected("a value")
         }
     }
 
-    private mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONError) -> JSONValue {
-        let matches = word.withUTF8Buffer { bytes[position...].starts(with: $0) }
-        guard matches else { throw error("expected a value") }
-        position += word.utf8CodeUnitCount
+    mutating func literal(_ name: StaticString, _ value: JSONValue) throws(JSONError) -> JSONValue {
+        let bytes = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        guard input.count - position >= bytes.count, input[position..<position + bytes.count].elementsEqual(bytes)
+        else { throw error("expected a value") }
+        position += bytes.count
         return value
     }
 
-    private mutating func object(depth: Int) throws(JSONError) -> JSONObject {
-        guard depth < depthMax else { throw error("nested deeper than \(depthMax)") }
+    mutating func enter() throws(JSONError) {
+        depth += 1
+        if depth > depthMax { throw error("arrays and objects are nested more than \(depthMax) deep") }
         position += 1
-        var members: [JSONObject.Member] = []
-        // Looking names up one by one is quicker while there are few, and hostile objects have many.
-        var names: Set<String> = []
         skipWhitespace()
-        if position < bytes.count, bytes[position] == 0x7d {
-            position += 1
-            return JSONObject()
-        }
-        while true {
-            skipWhitespace()
-            let start = position
-            guard position < bytes.count, bytes[position] == 0x22 else { throw error("expected a member's name") }
-            let name = try string()
-            let isNew: Bool
-            if members.count < 12 {
-                isNew = !members.contains { $0.name == name }
-            } else {
-                if names.isEmpty { names = Set(members.map(\.name)) }
-                isNew = names.insert(name).inserted
-            }
-            guard isNew else { throw error("a member of this name stands here already", at: start) }
-            skipWhitespace()
-            guard position < bytes.count, bytes[position] == 0x3a else { throw error("expected ':'") }
-            position += 1
-            skipWhitespace()
-            members.append((name, try value(depth: depth + 1)))
-            skipWhitespace()
-            guard position < bytes.count else { throw error("the text ends inside an object") }
-            position += 1
-            switch bytes[position - 1] {
-            case 0x2c: continue
-            case 0x7d: return JSONObject(unique: members)
-            default: throw error("expected ',' or '}'", at: position - 1)
-            }
-        }
     }
 
-    private mutating func array(depth: Int) throws(JSONError) -> [JSONValue] {
-        guard depth < depthMax else { throw error("nested deeper than \(depthMax)") }
-        position += 1
+    mutating func array() throws(JSONError) -> [JSONValue] {
+        try enter()
         var values: [JSONValue] = []
-        skipWhitespace()
-        if position < bytes.count, bytes[position] == 0x5d {
+        if next == UInt8(ascii: "]") {
             position += 1
+            depth -= 1
             return values
         }
         while true {
+            values.append(try value())
             skipWhitespace()
-            values.append(try value(depth: depth + 1))
-            skipWhitespace()
-            guard position < bytes.count else { throw error("the text ends inside an array") }
-            position += 1
-            switch bytes[position - 1] {
-            case 0x2c: continue
-            case 0x5d: return values
-            default: throw error("expected ',' or ']'", at: position - 1)
+            switch next {
+            case UInt8(ascii: ","):
+                position += 1
+                skipWhitespace()
+            case UInt8(ascii: "]"):
+                position += 1
+                depth -= 1
+                return values
+            default: throw unexpected("',' or ']'")
             }
         }
     }
 
-    private mutating func number() throws(JSONError) -> JSONNumber {
-        let start = position
-        if bytes[position] == 0x2d { position += 1 }
-        guard let first = digit() else { throw error("expected a digit") }
-        if first == 0x30 {
-            if position < bytes.count, (0x30...0x39).contains(bytes[position]) {
-                throw error("a number does not begin with 0")
+    mutating func object() throws(JSONError) -> JSONObject {
+        try enter()
+        var object = JSONObject()
+        if next == UInt8(ascii: "}") {
+            position += 1
+            depth -= 1
+            return object
+        }
+        while true {
+            guard next == UInt8(ascii: "\"") else { throw unexpected("a member name in double quotes") }
+            let nameStart = position
+            let name = try string()
+            skipWhitespace()
+            guard next == UInt8(ascii: ":") else { throw unexpected("':'") }
+            position += 1
+            skipWhitespace()
+            guard object.insert(name, try value()) else {
+                throw error("the object has a member of this name already", at: nameStart)
             }
+            skipWhitespace()
+            switch next {
+            case UInt8(ascii: ","):
+                position += 1
+                skipWhitespace()
+            case UInt8(ascii: "}"):
+                position += 1
+                depth -= 1
+                return object
+            default: throw unexpected("',' or '}'")
+            }
+        }
+    }
+
+    mutating func number() throws(JSONError) -> JSONNumber {
+        let start = position
+        if next == UInt8(ascii: "-") { position += 1 }
+        if next == UInt8(ascii: "0") {
+            position += 1
+            if (0x30...0x39).contains(next) { throw error("a number must not begin with 0") }
         } else {
-            while digit() != nil {}
+            try digits()
         }
-        if position < bytes.count, bytes[position] == 0x2e {
+        if next == UInt8(ascii: ".") {
             position += 1
-            guard digit() != nil else { throw error("expected a digit after '.'") }
-            while digit() != nil {}
+            try digits()
         }
-        if position < bytes.count, bytes[position] | 0x20 == 0x65 {
+        if next == UInt8(ascii: "e") || next == UInt8(ascii: "E") {
             position += 1
-            if position < bytes.count, bytes[position] == 0x2b || bytes[position] == 0x2d { position += 1 }
-            guard digit() != nil else { throw error("expected a digit in the exponent") }
-            while digit() != nil {}
+            if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { position += 1 }
+            try digits()
         }
-        return JSONNumber(validated: String(decoding: bytes[start..<position], as: UTF8.self))
+        return JSONNumber(validated: String(decoding: input[start..<position], as: UTF8.self))
     }
 
-    private mutating func digit() -> UInt8? {
-        guard position < bytes.count, (0x30...0x39).contains(bytes[position]) else { return nil }
-        position += 1
-        return bytes[position - 1]
-    }
-
-    private mutating func string() throws(JSONError) -> String {
+    mutating func digits() throws(JSONError) {
         let start = position
+        while (0x30...0x39).contains(next) { position += 1 }
+        if position == start { throw unexpected("a digit") }
+    }
+
+    mutating func string() throws(JSONError) -> String {
         position += 1
-        let plainStart = position
-        while position < bytes.count, bytes[position] != 0x22, bytes[position] != 0x5c, bytes[position] >= 0x20 {
-            position += 1
-        }
-        guard position < bytes.count else { throw error("the text ends inside a string", at: start) }
-        if bytes[position] == 0x22 {
-            defer { position += 1 }
-            return try text(bytes[plainStart..<position], at: plainStart)
-        }
-        var buffer = Array(bytes[plainStart..<position])
-        while position < bytes.count {
-            let byte = bytes[position]
-            switch byte {
-            case 0x22:
+        let start = position
+        while position < input.count {
+            switch input[position] {
+            case UInt8(ascii: "\""):
+                let text = try text(start..<position)
                 position += 1
-                return try text(buffer[...], at: plainStart)
-            case 0x5c:
+                return text
+            case UInt8(ascii: "\\"): return try escapedString(from: start)
+            case 0..<0x20: throw error("a control character in a string must be escaped")
+            default: position += 1
+            }
+        }
+        throw unexpected("'\"'")
+    }
+
+    func text(_ range: Range<Int>) throws(JSONError) -> String {
+        let bytes = UnsafeBufferPointer(rebasing: input[range])
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        // Slow, and only to say where.
+        var decoder = UTF8()
+        var iterator = bytes.makeIterator()
+        var valid = 0
+        while case .scalarValue(let scalar) = decoder.decode(&iterator) { valid += UTF8.width(scalar) }
+        throw error("this is not UTF-8", at: range.lowerBound + valid)
+    }
+
+    /// A string with escapes: `position` is at the first of them.
+    mutating func escapedString(from start: Int) throws(JSONError) -> String {
+        var result = try text(start..<position)
+        while position < input.count {
+            switch input[position] {
+            case UInt8(ascii: "\""):
                 position += 1
-                try escape(into: &buffer)
-            case ..<0x20: throw error("a control character stands in a string")
+                return result
+            case UInt8(ascii: "\\"): result.unicodeScalars.append(try escape())
+            case 0..<0x20: throw error("a control character in a string must be escaped")
             default:
-                buffer.append(byte)
-                position += 1
+                let pieceStart = position
+                while position < input.count, input[position] >= 0x20, input[position] != UInt8(ascii: "\""),
+                    input[position] != UInt8(ascii: "\\")
+                { position += 1 }
+                result += try text(pieceStart..<position)
             }
         }
-        throw error("the text ends inside a string", at: start)
+        throw unexpected("'\"'")
     }
 
-    private func text(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(JSONError) -> String {
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw error("a string is not UTF-8", at: offset)
-        }
-        return text
-    }
-
-    private mutating func escape(into buffer: inout [UInt8]) throws(JSONError) {
-        guard position < bytes.count else { throw error("the text ends inside a string") }
-        let byte = bytes[position]
-        position += 1
-        switch byte {
-        case 0x22, 0x5c, 0x2f: buffer.append(byte)
-        case 0x62: buffer.append(0x08)
-        case 0x66: buffer.append(0x0c)
-        case 0x6e: buffer.append(0x0a)
-        case 0x72: buffer.append(0x0d)
-        case 0x74: buffer.append(0x09)
-        case 0x75:
-            var unit = UInt32(try hexUnit())
-            if (0xd800...0xdbff).contains(unit) {
-                guard bytes[position...].starts(with: [0x5c, 0x75]) else { throw error("half of a surrogate pair") }
-                position += 2
-                let low = UInt32(try hexUnit())
-                guard (0xdc00...0xdfff).contains(low) else { throw error("half of a surrogate pair") }
-                unit = 0x10000 + (unit - 0xd800) << 10 + (low - 0xdc00)
-            }
-            guard let scalar = Unicode.Scalar(unit) else { throw error("half of a surrogate pair") }
-            buffer.append(contentsOf: Array(String(scalar).utf8))
-        default: throw error("there is no such escape", at: position - 1)
+    mutating func escape() throws(JSONError) -> Unicode.Scalar {
+        let start = position
+        position += 2
+        switch start + 1 < input.count ? input[start + 1] : 0 {
+        case UInt8(ascii: "\""): return "\""
+        case UInt8(ascii: "\\"): return "\\"
+        case UInt8(ascii: "/"): return "/"
+        case UInt8(ascii: "b"): return "\u{8}"
+        case UInt8(ascii: "f"): return "\u{c}"
+        case UInt8(ascii: "n"): return "\n"
+        case UInt8(ascii: "r"): return "\r"
+        case UInt8(ascii: "t"): return "\t"
+        case UInt8(ascii: "u"):
+            let unit = try hexadecimalUnit(escapeAt: start)
+            if let scalar = Unicode.Scalar(unit) { return scalar }
+            guard unit < 0xdc00, next == UInt8(ascii: "\\"), position + 1 < input.count,
+                input[position + 1] == UInt8(ascii: "u")
+            else { throw error("a surrogate without its other half", at: start) }
+            position += 2
+            let low = try hexadecimalUnit(escapeAt: position - 2)
+            guard (0xdc00...0xdfff).contains(low),
+                let scalar = Unicode.Scalar(0x10000 + (UInt32(unit) - 0xd800) << 10 + (UInt32(low) - 0xdc00))
+            else { throw error("a surrogate without its other half", at: start) }
+            return scalar
+        default: throw error("an unknown escape in a string", at: start)
         }
     }
 
-    private mutating func hexUnit() throws(JSONError) -> UInt16 {
-        guard position + 4 <= bytes.count else { throw error("the text ends inside a string") }
+    mutating func hexadecimalUnit(escapeAt start: Int) throws(JSONError) -> UInt16 {
         var unit: UInt16 = 0
         for _ in 0..<4 {
-            let byte = bytes[position]
             let digit: UInt8
-            switch byte {
-            case 0x30...0x39: digit = byte - 0x30
-            case 0x41...0x46, 0x61...0x66: digit = (byte | 0x20) - 0x61 + 10
-            default: throw error("expected four hexadecimal digits")
+            switch next {
+            case 0x30...0x39: digit = next - 0x30
+            case 0x41...0x46: digit = next - 0x41 + 10
+            case 0x61...0x66: digit = next - 0x61 + 10
+            default: throw error("an escape needs four hexadecimal digits after \\u", at: start)
             }
             unit = unit << 4 | UInt16(digit)
             position += 1

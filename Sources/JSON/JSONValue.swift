@@ -1,7 +1,11 @@
 /// JSON (RFC 8259) read strictly and kept exactly: numbers as the text they came in, members in the order they came
 /// in, duplicates refused. Foundation's reader rounds ids beyond 2^53 and lets the last duplicate win, and an id or a
-/// token must not be guessed at.
-package enum JSONValue: Sendable, Hashable {
+/// token must not be guessed at. Strings are the same when their scalars are: Swift's own equality takes `é` and
+/// `e` + accent for one, JSON does not.
+///
+/// The module owns reading, writing and comparing; what a document means is its callers' business, and where a value
+/// stands in it `JSONPath`'s.
+package enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case number(JSONNumber)
@@ -9,6 +13,7 @@ package enum JSONValue: Sendable, Hashable {
     case array([JSONValue])
     case object(JSONObject)
 
+    /// The member of that name; `nil` where there is none, or the value is no object.
     package subscript(name: String) -> JSONValue? {
         if case .object(let object) = self { object[name] } else { nil }
     }
@@ -18,71 +23,67 @@ package enum JSONValue: Sendable, Hashable {
     package var number: JSONNumber? { if case .number(let value) = self { value } else { nil } }
     package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
     package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+    package var isNull: Bool { if case .null = self { true } else { false } }
 }
 
-/// A number as it was written.
-package struct JSONNumber: Sendable, CustomStringConvertible {
-    /// Valid by RFC 8259 §6.
-    package let text: String
-
-    init(validated text: String) { self.text = text }
-    package init(_ value: Int64) { text = String(value) }
-    package init(_ value: Int) { text = String(value) }
-
-    package var description: String { text }
-    /// Finite, or infinite where the text is beyond a double's range; never traps.
-    package var double: Double { Double(text) ?? .infinity }
-    /// Where the text is an integer that fits, without fraction or exponent.
-    package var int64: Int64? { Int64(text) }
-    /// The exact decimal string where the value is an integer written without fraction or exponent, whatever its size.
-    package var integerText: String? { text.utf8.allSatisfy { $0 == 0x2d || (0x30...0x39).contains($0) } ? text : nil }
-}
-
-extension JSONNumber: Hashable {
+extension JSONValue: Hashable {
     package static func == (left: Self, right: Self) -> Bool {
-        left.text == right.text || left.double == right.double && (left.integerText == nil || right.integerText == nil)
-    }
-    package func hash(into hasher: inout Hasher) { hasher.combine(double) }
-}
-
-/// Members in the order in which they stood; equality does not look at the order.
-package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
-    package typealias Member = (name: String, value: JSONValue)
-    private var members: [Member] = []
-
-    package init() {}
-    /// - Parameter members: no two of one name.
-    init(unique members: [Member]) { self.members = members }
-    package init(dictionaryLiteral elements: (String, JSONValue)...) {
-        for (name, value) in elements { self[name] = value }
-    }
-
-    package subscript(name: String) -> JSONValue? {
-        get { members.first { $0.name == name }?.value }
-        set {
-            let index = members.firstIndex { $0.name == name }
-            switch (index, newValue) {
-            case (let index?, let value?): members[index].value = value
-            case (let index?, nil): members.remove(at: index)
-            case (nil, let value?): members.append((name, value))
-            case (nil, nil): break
-            }
+        switch (left, right) {
+        case (.null, .null): true
+        case (.bool(let left), .bool(let right)): left == right
+        case (.number(let left), .number(let right)): left == right
+        case (.string(let left), .string(let right)): left.hasSameScalars(as: right)
+        case (.array(let left), .array(let right)): left == right
+        case (.object(let left), .object(let right)): left == right
+        default: false
         }
     }
 
-    package var count: Int { members.count }
-    package var isEmpty: Bool { members.isEmpty }
-    package var names: [String] { members.map(\.name) }
-    package func makeIterator() -> IndexingIterator<[Member]> { members.makeIterator() }
+    package func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .bool(let value): hasher.combine(value)
+        case .number(let value): hasher.combine(value)
+        case .string(let value): hasher.combine(ExactName(value))
+        case .array(let values): hasher.combine(values)
+        case .object(let object): hasher.combine(object)
+        }
+    }
 }
 
-extension JSONObject: Hashable {
-    package static func == (left: Self, right: Self) -> Bool {
-        left.count == right.count && left.allSatisfy { right[$0.name] == $0.value }
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+    ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+    package init(stringLiteral value: String) { self = .string(value) }
+    package init(integerLiteral value: Int64) { self = .number(JSONNumber(value)) }
+    package init(booleanLiteral value: Bool) { self = .bool(value) }
+    package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+    /// Of two members with one name the last stays.
+    package init(dictionaryLiteral elements: (String, JSONValue)...) {
+        var object = JSONObject()
+        for (name, value) in elements { object[name] = value }
+        self = .object(object)
     }
+}
 
-    package func hash(into hasher: inout Hasher) {
-        // Order must not show: sum the members' own hashes.
-        hasher.combine(members.reduce(0) { $0 &+ $1.name.hashValue })
+extension String {
+    /// Swift's `==` is true for canonically equivalent strings as well, so it can only rule out.
+    func hasSameScalars(as other: String) -> Bool {
+        self == other && utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+    }
+}
+
+/// A name by its bytes, for look-ups that must not take equivalent names for equal ones.
+struct ExactName: Hashable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+
+    static func == (left: Self, right: Self) -> Bool { left.text.hasSameScalars(as: right.text) }
+
+    func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        hasher.combine(0xff as UInt8)
     }
 }

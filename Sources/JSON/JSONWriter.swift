@@ -1,71 +1,96 @@
 extension JSONValue {
-    /// Compact; members in order, numbers as they were written.
-    package var text: String { written(sorted: false) }
+    /// Compact, members in their order, numbers as they were written.
+    package var text: String { String(decoding: utf8, as: UTF8.self) }
 
-    /// Compact, members sorted by name: equal values have equal text as long as their numbers are written alike.
-    package var canonicalText: String { written(sorted: true) }
-
-    private func written(sorted: Bool) -> String {
-        var buffer: [UInt8] = []
-        write(into: &buffer, sorted: sorted)
-        return String(decoding: buffer, as: UTF8.self)
+    /// As `text`, in UTF-8.
+    package var utf8: [UInt8] {
+        var writer = JSONWriter(sortsMembers: false)
+        writer.write(self)
+        return writer.output
     }
 
-    private func write(into buffer: inout [UInt8], sorted: Bool) {
-        switch self {
-        case .null: buffer.append(contentsOf: "null".utf8)
-        case .bool(let value): buffer.append(contentsOf: (value ? "true" : "false").utf8)
-        case .number(let number): buffer.append(contentsOf: number.text.utf8)
-        case .string(let string): Self.write(string, into: &buffer)
-        case .array(let values):
-            buffer.append(0x5b)
-            for (index, value) in values.enumerated() {
-                if index > 0 { buffer.append(0x2c) }
-                value.write(into: &buffer, sorted: sorted)
-            }
-            buffer.append(0x5d)
-        case .object(let object):
-            buffer.append(0x7b)
-            let members = sorted ? object.sorted { $0.name < $1.name } : Array(object)
-            for (index, member) in members.enumerated() {
-                if index > 0 { buffer.append(0x2c) }
-                Self.write(member.name, into: &buffer)
-                buffer.append(0x3a)
-                member.value.write(into: &buffer, sorted: sorted)
-            }
-            buffer.append(0x7d)
-        }
-    }
-
-    private static func write(_ string: String, into buffer: inout [UInt8]) {
-        buffer.append(0x22)
-        for byte in string.utf8 {
-            switch byte {
-            case 0x22: buffer.append(contentsOf: [0x5c, 0x22])
-            case 0x5c: buffer.append(contentsOf: [0x5c, 0x5c])
-            case 0x0a: buffer.append(contentsOf: [0x5c, 0x6e])
-            case 0x0d: buffer.append(contentsOf: [0x5c, 0x72])
-            case 0x09: buffer.append(contentsOf: [0x5c, 0x74])
-            case ..<0x20:
-                let digits = Array("0123456789abcdef".utf8)
-                buffer.append(contentsOf: Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]])
-            default: buffer.append(byte)
-            }
-        }
-        buffer.append(0x22)
+    /// Compact, members sorted by name (in the order of code points), for hashes. Numbers stay as they were written, so
+    /// that `1` and `1.0` have different canonical texts though they are equal: this is not RFC 8785.
+    package var canonicalText: String {
+        var writer = JSONWriter(sortsMembers: true)
+        writer.write(self)
+        return String(decoding: writer.output, as: UTF8.self)
     }
 }
 
-extension JSONValue: ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
-    ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
-{
-    package init(stringLiteral value: String) { self = .string(value) }
-    package init(booleanLiteral value: Bool) { self = .bool(value) }
-    package init(integerLiteral value: Int64) { self = .number(JSONNumber(value)) }
-    package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-    package init(dictionaryLiteral elements: (String, JSONValue)...) {
-        var object = JSONObject()
-        for (name, value) in elements { object[name] = value }
-        self = .object(object)
+extension JSONObject {
+    package var text: String { JSONValue.object(self).text }
+}
+
+private struct JSONWriter {
+    let sortsMembers: Bool
+    var output: [UInt8] = []
+
+    init(sortsMembers: Bool) { self.sortsMembers = sortsMembers }
+
+    mutating func write(_ value: JSONValue) {
+        switch value {
+        case .null: output += "null".utf8
+        case .bool(let value): output += (value ? "true" : "false").utf8
+        case .number(let number): output += number.text.utf8
+        case .string(let text): write(text)
+        case .array(let values):
+            output.append(UInt8(ascii: "["))
+            for (index, value) in values.enumerated() {
+                if index > 0 { output.append(UInt8(ascii: ",")) }
+                write(value)
+            }
+            output.append(UInt8(ascii: "]"))
+        case .object(let object):
+            output.append(UInt8(ascii: "{"))
+            if sortsMembers {
+                write(object.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) })
+            } else {
+                write(object)
+            }
+            output.append(UInt8(ascii: "}"))
+        }
+    }
+
+    private mutating func write(_ members: some Sequence<JSONObject.Member>) {
+        var isFirst = true
+        for (name, value) in members {
+            if !isFirst { output.append(UInt8(ascii: ",")) }
+            isFirst = false
+            write(name)
+            output.append(UInt8(ascii: ":"))
+            write(value)
+        }
+    }
+
+    private mutating func write(_ text: String) {
+        output.append(UInt8(ascii: "\""))
+        var text = text
+        text.withUTF8 { bytes in
+            var unwritten = 0
+            for (index, byte) in bytes.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c {
+                output += bytes[unwritten..<index]
+                unwritten = index + 1
+                escape(byte)
+            }
+            output += bytes[unwritten...]
+        }
+        output.append(UInt8(ascii: "\""))
+    }
+
+    private mutating func escape(_ byte: UInt8) {
+        output.append(UInt8(ascii: "\\"))
+        switch byte {
+        case 0x22, 0x5c: output.append(byte)
+        case 0x08: output.append(UInt8(ascii: "b"))
+        case 0x09: output.append(UInt8(ascii: "t"))
+        case 0x0a: output.append(UInt8(ascii: "n"))
+        case 0x0c: output.append(UInt8(ascii: "f"))
+        case 0x0d: output.append(UInt8(ascii: "r"))
+        default:
+            let digits = Array("0123456789abcdef".utf8)
+            output += "u00".utf8
+            output += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
     }
 }

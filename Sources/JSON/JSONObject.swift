@@ -1,0 +1,92 @@
+/// Members in the order in which they stood; equality does not look at the order.
+package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
+    package typealias Member = (name: String, value: JSONValue)
+
+    /// From this many members on names are found by their hash: a hostile document of a hundred thousand members must
+    /// not cost their square.
+    private static let indexedCountMin = 24
+
+    private var members: [Member] = []
+    private var index: [ExactName: Int]?
+
+    package init() {}
+
+    /// Of two members with one name the last stays.
+    package init(dictionaryLiteral elements: (String, JSONValue)...) {
+        for (name, value) in elements { self[name] = value }
+    }
+
+    /// Setting keeps the member's place, or appends; setting `nil` removes the member.
+    package subscript(name: String) -> JSONValue? {
+        get { position(of: name).map { members[$0].value } }
+        set {
+            switch (position(of: name), newValue) {
+            case (let position?, let value?): members[position].value = value
+            case (let position?, nil):
+                members.remove(at: position)
+                rebuildIndex()
+            case (nil, let value?): append(name, value)
+            case (nil, nil): break
+            }
+        }
+    }
+
+    package var count: Int { members.count }
+    package var isEmpty: Bool { members.isEmpty }
+    package var names: [String] { members.map(\.name) }
+    package func makeIterator() -> IndexingIterator<[Member]> { members.makeIterator() }
+
+    /// The members for which `isIncluded` holds, in their order.
+    package func filtered(_ isIncluded: (Member) -> Bool) -> JSONObject {
+        var result = JSONObject()
+        result.members = members.filter(isIncluded)
+        result.rebuildIndex()
+        return result
+    }
+
+    /// `false` where the name is there already; nothing is changed then.
+    mutating func insert(_ name: String, _ value: JSONValue) -> Bool {
+        guard position(of: name) == nil else { return false }
+        append(name, value)
+        return true
+    }
+
+    private func position(of name: String) -> Int? {
+        if let index { return index[ExactName(name)] }
+        return members.firstIndex { $0.name.hasSameScalars(as: name) }
+    }
+
+    private mutating func append(_ name: String, _ value: JSONValue) {
+        members.append((name, value))
+        if index == nil {
+            if members.count >= Self.indexedCountMin { rebuildIndex() }
+        } else {
+            index?[ExactName(name)] = members.count - 1
+        }
+    }
+
+    private mutating func rebuildIndex() {
+        guard members.count >= Self.indexedCountMin else { return index = nil }
+        var rebuilt: [ExactName: Int] = [:]
+        rebuilt.reserveCapacity(members.count)
+        for (position, member) in members.enumerated() { rebuilt[ExactName(member.name)] = position }
+        index = rebuilt
+    }
+}
+
+extension JSONObject: Hashable {
+    package static func == (left: Self, right: Self) -> Bool {
+        left.count == right.count && left.allSatisfy { right[$0.name] == $0.value }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        // Order must not show: the sum of the members' own hashes.
+        let sum = members.reduce(0) { sum, member in
+            var memberHasher = hasher
+            memberHasher.combine(ExactName(member.name))
+            memberHasher.combine(member.value)
+            return sum &+ memberHasher.finalize()
+        }
+        hasher.combine(sum)
+    }
+}
