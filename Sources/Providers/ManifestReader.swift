@@ -52,6 +52,9 @@ struct ManifestReader {
                 report(node.place, "\(name): expected together with issuer")
             }
         }
+        if let node = token?["grants"], !node.texts.contains(where: { $0.text == "authorization_code" }) {
+            report(node.place, "token.grants: expected authorization_code among them")
+        }
         let requests = readRequests()
         let plugin = root["profile"]?["plugin"]?.text.flatMap { ProfilePlugin(rawValue: $0) }
         if let plugin, let place = root["profile"]?["plugin"]?.place {
@@ -78,6 +81,7 @@ struct ManifestReader {
             tokenDialect: readTokenDialect(token, separator: authorization?["scope_separator"]?.text),
             refreshRotation: token?["refresh"]?["rotation"]?.text.flatMap { RefreshRotation(rawValue: $0) }
                 ?? .reusable,
+            grants: token?["grants"]?.texts.map(\.text) ?? ["authorization_code", "refresh_token"],
             revocation: readRevocation(),
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),

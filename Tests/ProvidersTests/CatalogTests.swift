@@ -168,6 +168,16 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         }
     }
 
+    @Test func `a line break in a client id or secret is refused and not repeated`() throws {
+        let found = try errors(
+            InstanceConfiguration(id: "github", clientID: "EXAMPLE-id\n", clientSecret: Secret("EXAMPLE-secret\r\n")))
+        #expect(
+            found == [
+                "providers.github.client_id: expected printable ASCII without line breaks",
+                "providers.github.client_secret: expected printable ASCII without line breaks",
+            ])
+    }
+
     @Test func `parameters of an instance join the manifest's`() throws {
         let catalog = try ProviderCatalog(
             files: [],
