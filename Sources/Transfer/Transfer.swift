@@ -131,6 +131,10 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     }
 
     package mutating func append(name: String, value: String) { fields.append(Field(name: name, value: value)) }
+    /// Joins a folded line to the field before it.
+    mutating func extendLast(with text: String) {
+        if let last = fields.indices.last { fields[last].value += " " + text }
+    }
     package func values(_ name: String) -> [String] { fields.filter { Self.same($0.name, name) }.map(\.value) }
     package func makeIterator() -> IndexingIterator<[Field]> { fields.makeIterator() }
     package var isEmpty: Bool { fields.isEmpty }
