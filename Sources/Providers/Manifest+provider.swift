@@ -35,6 +35,7 @@ extension Manifest {
             _ = url(request.url, "profile.requests.\(request.name).url")
         }
 
+        settings.checkClient()
         let authentication = settings.authentication()
         let scopes = settings.scopes()
         var parameters = authorizationParameters
@@ -58,7 +59,7 @@ extension Manifest {
             metadataHosts: (host.map { [$0] } ?? []) + (overridesIssuer ? [] : metadataHosts), scopes: scopes,
             pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
             authorizationParameterNames: authorizationParameterNames, tokenDialect: dialect,
-            refreshRotation: refreshRotation, limits: limits, syncPolicy: policy, userAgent: agent,
+            refreshRotation: refreshRotation, grants: grants, limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
             fingerprint: "", endpoints: endpoints,
             mapping: ProfileMapping(

@@ -168,6 +168,16 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         }
     }
 
+    @Test func `a line break in a client id or secret is refused and not repeated`() throws {
+        let found = try errors(
+            InstanceConfiguration(id: "github", clientID: "EXAMPLE-id\n", clientSecret: Secret("EXAMPLE-secret\r\n")))
+        #expect(
+            found == [
+                "providers.github.client_id: expected printable ASCII without line breaks",
+                "providers.github.client_secret: expected printable ASCII without line breaks",
+            ])
+    }
+
     @Test func `parameters of an instance join the manifest's`() throws {
         let catalog = try ProviderCatalog(
             files: [],
@@ -259,6 +269,16 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         let catalog = try catalog(["example.yaml": exampleManifest()], [instance("example")])
         #expect(catalog.providers.count == 1)
         #expect(catalog.problems.map(\.subject) == ["\(directory)/bytes.yaml", "\(directory)/folder.yaml"])
+    }
+
+    @Test func `a file with another name than its id takes nobody's place`() throws {
+        let copy = exampleManifest(replacing: [("id: example", "id: github")])
+        let catalog = try catalog(["github.old.yaml": copy, "my-github.yaml": copy], [instance("github")])
+        #expect(try catalog.provider("github").name == "GitHub")
+        #expect(
+            catalog.problems.map(\.problem.message) == [
+                "id: expected github.old, as the file is named", "id: expected my-github, as the file is named",
+            ])
     }
 
     @Test func `a directory that is not there is an error`() {
