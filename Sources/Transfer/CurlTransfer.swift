@@ -120,7 +120,7 @@ extension CurlTransfer {
 
     private static func receiving(_ receiver: UnsafeMutableRawPointer?, _ body: (CurlTransfer) -> Bool) -> Bool {
         guard let receiver else { return false }
-        return body(Unmanaged<CurlTransfer>.fromOpaque(receiver).takeUnretainedValue())
+        return Unmanaged<CurlTransfer>.fromOpaque(receiver)._withUnsafeGuaranteedRef(body)
     }
 
     private func copyBody(to buffer: UnsafeMutableRawBufferPointer) -> Int {

@@ -89,6 +89,29 @@ struct LimitTests {
         #expect(await first.value == .cancelled)
     }
 
+    @Test(arguments: [true, false])
+    func `does not count the wait for a free connection as connecting`(keepsAlive: Bool) async throws {
+        let server = try LoopbackServer { connection in
+            while let request = connection.readRequest() {
+                if request.path == "/slow" {
+                    var nothing: [pollfd] = []
+                    poll(&nothing, 0, 500)
+                }
+                connection.write(.response("200 OK", keepsAlive ? [] : ["Connection: close"], "{}"))
+                if !keepsAlive { return }
+            }
+        }
+        defer { server.stop() }
+        let transport = try makeTransport(connectionsPerHostMax: 1)
+        let slow = Task { try await transport.send(TransferRequest(.get, server.url("/slow"))).status }
+        await server.requests(atLeast: 1)
+        let response = try await transport.send(
+            TransferRequest(.get, server.url("/next"), limits: TransferLimits(connect: .milliseconds(100))))
+        #expect(response.status == 200)
+        #expect(try await slow.value == 200)
+        #expect(server.acceptedCount == (keepsAlive ? 1 : 2))
+    }
+
     @Test func `takes a body of exactly the limit and not one byte more`() async throws {
         let server = try LoopbackServer.answering(byPath: [
             "/fits": .response("200 OK", [], String(repeating: "a", count: 1000)),
