@@ -37,7 +37,6 @@ struct ResponseReader {
         if line.starts(with: "HTTP/".utf8) {
             fields = HeaderFields()
             fields.reserveCapacity(12)
-            body = []
             headerIsComplete = false
         } else if line.isEmpty {
             headerIsComplete = true

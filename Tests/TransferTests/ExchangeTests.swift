@@ -35,13 +35,29 @@ struct ExchangeTests {
         #expect(request.values("expect").isEmpty)
     }
 
+    @Test func `sends every body whole from a handle used before`() async throws {
+        let server = try LoopbackServer.answering(.response())
+        defer { server.stop() }
+        let transport = try makeTransport()
+        for text in ["first, and longer", "second", "", "fourth"] {
+            _ = try await transport.send(
+                TransferRequest(.post, server.url(), body: .init(contentType: "text/plain", bytes: Array(text.utf8))))
+        }
+        #expect(
+            server.requests.map { String(decoding: $0.body, as: UTF8.self) }
+                == ["first, and longer", "second", "", "fourth"])
+        #expect(transport.easyHandleCount == 1)
+    }
+
     @Test func `sends a body of two megabytes without waiting for a 100`() async throws {
         let server = try LoopbackServer.answering(.response())
         defer { server.stop() }
         let body = (0..<2 << 20).map { UInt8(truncatingIfNeeded: $0) }
         _ = try await makeTransport().send(
             TransferRequest(.post, server.url(), body: .init(contentType: "application/octet-stream", bytes: body)))
-        #expect(server.requests.first?.body == body)
+        let request = try #require(server.requests.first)
+        #expect(request.body == body)
+        #expect(request.values("expect").isEmpty)
     }
 
     @Test(arguments: [Method.post, .put, .patch, .delete])

@@ -82,6 +82,29 @@ final class TLSTests {
         #expect(server.requests.count == 1)
     }
 
+    @Test func `does not count the wait for a free connection as connecting`() async throws {
+        let server = try LoopbackServer { connection in
+            guard let request = connection.readRequest() else { return }
+            if request.path == "/slow" {
+                var nothing: [pollfd] = []
+                poll(&nothing, 0, 800)
+            }
+            connection.write(.response("200 OK", ["Connection: close"], "{}"))
+        }
+        defer { server.stop() }
+        try certificates.issue("good")
+        let front = try TLSFront(server, certificates, certificate: "good")
+        defer { front.stop() }
+        let transport = try makeTransport(caFile: certificates.caFile, connectionsPerHostMax: 1)
+        let url = front.url("/slow")
+        let slow = Task { try await transport.send(TransferRequest(.get, url)).status }
+        await server.requests(atLeast: 1)
+        let response = try await transport.send(
+            TransferRequest(.get, front.url("/next"), limits: TransferLimits(connect: .milliseconds(400))))
+        #expect(response.status == 200)
+        #expect(try await slow.value == 200)
+    }
+
     @Test func `refuses a redirect from https to http`() async throws {
         let plain = try LoopbackServer.answering(.response())
         let moving = try LoopbackServer.answering(.response("302 Found", ["Location: \(plain.url())"]))
