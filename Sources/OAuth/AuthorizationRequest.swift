@@ -22,7 +22,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
     package init(
         server: AuthorizationServer, client: ClientRegistration, scopes: [Scope], scopeSeparator: String = " ",
         parameters: [String: String] = [:], parameterNames: [String: String] = [:], pkce: PKCEMethod, sendsNonce: Bool,
-        random: some RandomSource
+        random: any RandomSource
     ) {
         let state = Base64URL.encode(random.bytes(32))
         let verifier = pkce == .s256 ? Base64URL.encode(random.bytes(32)) : nil
