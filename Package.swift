@@ -88,6 +88,7 @@ let package = Package(
                 "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers", "Store",
                 "Sync", "Transfer", "Web", "YAML", argumentParser, configuration, logging, serviceLifecycle,
             ], swiftSettings: strict),
+        .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Accounts", "Transfer"], path: "Tests/TestSupport",
             swiftSettings: strict),

@@ -82,7 +82,7 @@ package struct Identifier<Kind: Identified>: Hashable, Sendable, Comparable, Cus
         self.rawValue = rawValue
     }
 
-    package init(at now: Timestamp, random: some RandomSource) {
+    package init(at now: Timestamp, random: any RandomSource) {
         var bytes = (0..<6).map { UInt8(truncatingIfNeeded: now.millisecondsSinceEpoch >> (40 - 8 * Int64($0))) }
         bytes += random.bytes(10)
         var text = Array(Kind.identifierPrefix.utf8)

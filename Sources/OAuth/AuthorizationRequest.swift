@@ -22,7 +22,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
     package init(
         server: AuthorizationServer, client: ClientRegistration, scopes: [Scope], scopeSeparator: String = " ",
         parameters: [String: String] = [:], parameterNames: [String: String] = [:], pkce: PKCEMethod, sendsNonce: Bool,
-        random: some RandomSource
+        random: any RandomSource
     ) {
         let state = Base64URL.encode(random.bytes(32))
         let verifier = pkce == .s256 ? Base64URL.encode(random.bytes(32)) : nil
@@ -38,7 +38,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         if let nonce { standard.append(("nonce", nonce)) }
         standard = standard.map { (parameterNames[$0.name] ?? $0.name, $0.value) }
         let scopeName = parameterNames["scope"] ?? "scope"
-        let taken = Set(standard.map(\.name) + [scopeName, "request", "request_uri"])
+        let taken = Self.reserved.union(standard.map(\.name)).union([scopeName])
         let extra = parameters.filter { !taken.contains($0.key) }.sorted { $0.key < $1.key }
         standard += extra.map { ($0.key, $0.value) }
 
@@ -54,6 +54,12 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         codeVerifier = verifier.map { Secret($0) }
         self.nonce = nonce.map { Secret($0) }
     }
+
+    /// `request` and `request_uri` would replace everything else (RFC 9101).
+    private static let reserved: Set<String> = [
+        "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
+        "nonce", "request", "request_uri",
+    ]
 
     /// `code_challenge` by S256 (RFC 7636 §4.2).
     package static func challenge(of verifier: String) -> String { Base64URL.encode(Digest.sha256(verifier.utf8)) }

@@ -99,8 +99,9 @@ package enum IDToken {
 
     private static func checkIssuer(_ claims: JSONObject, _ expected: [String]) throws(IDTokenError) {
         let tenant = claims["tid"]?.string
-        let resolved = expected.compactMap { IssuerTemplate.resolve($0, tenant: tenant) }
-        guard let stated = claims["iss"]?.string, resolved.contains(stated) else { throw .issuerMismatch }
+        guard let stated = claims["iss"]?.string,
+            expected.contains(where: { IssuerTemplate.matches(stated, $0, tenant: tenant) })
+        else { throw .issuerMismatch }
     }
 
     /// `aud` holds our client; where it holds others too, `azp` has to be ours; where `azp` stands, it has to be ours.
@@ -111,10 +112,12 @@ package enum IDToken {
             case .array(let values): values.map(\.string)
             default: []
             }
-        guard audiences.contains(clientID), !audiences.contains(nil) else { throw .audienceMismatch }
+        guard !audiences.contains(nil), audiences.contains(where: { $0?.isIdentical(to: clientID) == true }) else {
+            throw .audienceMismatch
+        }
         let party = claims["azp"]
         guard party != nil || audiences.count == 1 else { throw .authorizedPartyMismatch }
-        if let party, party != .string(clientID) { throw .authorizedPartyMismatch }
+        if let party, party.string?.isIdentical(to: clientID) != true { throw .authorizedPartyMismatch }
     }
 
     private static func checkTimes(

@@ -44,7 +44,9 @@ package struct ProviderMetadata: Sendable, Equatable {
         do { document = try JSONValue(parsing: response.body) } catch { throw .malformed(reason: "not JSON") }
         guard case .object(let members) = document else { throw .malformed(reason: "not an object") }
         let acceptable = [issuer] + issuerAliases.filter(IssuerTemplate.isTemplate)
-        guard let stated = members["issuer"]?.string, acceptable.contains(stated) else { throw .issuerMismatch }
+        guard let stated = members["issuer"]?.string, acceptable.contains(where: stated.isIdentical) else {
+            throw .issuerMismatch
+        }
         let reader = MetadataReader(members: members, places: EndpointPlaces(issuer: issuer, hosts: allowedHosts))
 
         if let types = try reader.strings("response_types_supported"), !types.contains("code") {

@@ -59,7 +59,7 @@ package enum TokenEndpoint {
         do { body = try TokenResponseBody(response, dialect: dialect) } catch {
             throw isSuccess ? .malformed(reason: error.reason) : .unavailable(status: response.status)
         }
-        if let code = body.errorCode(dialect.errorCodes, isSuccess: isSuccess) { throw .refused(code) }
+        if let code = body.errorCode(dialect.errorCodes) { throw .refused(code) }
         guard isSuccess else { throw .unavailable(status: response.status) }
         do {
             return try body.accessTokenResponse(

@@ -1,5 +1,7 @@
 /// `error` of an error response: RFC 6749 §5.2 and §4.1.2.1, RFC 8707 §2, OpenID Connect Core §3.1.2.6.
-package enum TokenErrorCode: Sendable, Hashable, RawRepresentable {
+///
+/// Not `RawRepresentable`, whose own equality would go through `rawValue`.
+package enum TokenErrorCode: Sendable, Hashable {
     case invalidRequest
     case invalidClient
     case invalidGrant

@@ -32,12 +32,13 @@ struct TokenResponseBody {
     // MARK: - Errors
 
     /// `nil` where the answer does not speak of an error. An error counts even beside a token and with status 200.
-    func errorCode(_ codes: [String: TokenErrorCode], isSuccess: Bool) -> TokenErrorCode? {
+    func errorCode(_ codes: [String: TokenErrorCode]) -> TokenErrorCode? {
         let spoken = errorTexts
         if let code = spoken.lazy.compactMap({ codes[$0] }).first { return code }
         guard let error = document["error"] ?? members["error"] else { return nil }
         switch error {
         case .null, .bool(false): return nil
+        case .number(let number) where number.double == 0: return nil
         case .string(let text): return text.isEmpty ? nil : TokenErrorCode(rawValue: text)
         default: return .unrecognized(spoken.lazy.compactMap(ErrorText.code).first ?? "unrecognized")
         }

@@ -60,7 +60,7 @@ package enum TokenRevocation {
             // §2.2: an invalid token is a success already; some servers answer 400 all the same.
             guard let body = try? TokenResponseBody(response, dialect: TokenDialect()) else { return .refused }
             let dead: [TokenErrorCode] = [.invalidGrant, .unrecognized("invalid_token")]
-            return body.errorCode([:], isSuccess: false).map(dead.contains) == true ? .alreadyDead : .refused
+            return body.errorCode([:]).map(dead.contains) == true ? .alreadyDead : .refused
         case .request(let request):
             if request.successStatuses.contains(response.status) { return .revoked }
             return request.alreadyDeadStatuses.contains(response.status) ? .alreadyDead : .refused
@@ -99,14 +99,36 @@ extension RevocationRequest {
         return request
     }
 
-    fileprivate func mentions(_ name: String) -> Bool {
-        let bodyText =
-            switch body {
-            case .none: ""
-            case .form(let members): JSONValue.object(members).text
-            case .json(let template): template.text
-            }
-        return (url + bodyText).contains("{\(name)}")
+    /// Braced names in the templates that stand for nothing: such a request is never made.
+    package var unknownPlaceholders: [String] {
+        let known: Set = ["client_id", "access_token", "refresh_token", "token"]
+        return placeholders.filter { !known.contains($0) }
+    }
+
+    fileprivate func mentions(_ name: String) -> Bool { placeholders.contains(name) }
+
+    private var placeholders: [String] {
+        switch body {
+        case .none: Self.placeholders(in: url)
+        case .form(let members):
+            Self.placeholders(in: url) + members.flatMap { Self.placeholders(in: $0.value) }
+        case .json(let template): Self.placeholders(in: url) + Self.placeholders(in: template)
+        }
+    }
+
+    private static func placeholders(in template: String) -> [String] {
+        template.split(separator: "{", omittingEmptySubsequences: false).dropFirst().map { part in
+            part.contains("}") ? String(part.prefix { $0 != "}" }) : String(part)
+        }
+    }
+
+    private static func placeholders(in template: JSONValue) -> [String] {
+        switch template {
+        case .string(let text): placeholders(in: text)
+        case .array(let elements): elements.flatMap { placeholders(in: $0) }
+        case .object(let members): members.flatMap { placeholders(in: $0.value) }
+        case .null, .bool, .number: []
+        }
     }
 
     private func expand(_ template: String, _ values: [String: String], encode: (String) -> String) -> String? {

@@ -47,10 +47,23 @@ struct InstanceSettings {
                 }
                 continue
             }
-            if let problem = variable.problem(with: value) { report("variables.\(variable.name)", problem) }
+            // Without a value, what is made of it is not complained about as well.
+            if let problem = variable.problem(with: value) {
+                report("variables.\(variable.name)", problem)
+                continue
+            }
             values[variable.name] = value
         }
         return values
+    }
+
+    /// RFC 6749 appendices A.1 and A.2: a line break that came with a file would fail each request in another way.
+    mutating func checkClient() {
+        let secret = instance.clientSecret?.reveal { $0 } ?? ""
+        for (key, text) in [("client_id", instance.clientID ?? ""), ("client_secret", secret)]
+        where !text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) {
+            report(key, "expected printable ASCII without line breaks")
+        }
     }
 
     mutating func scopes() -> [Scope] {

@@ -31,10 +31,11 @@ extension Manifest {
             authorization: url(authorizationEndpoint, "authorization.endpoint"),
             token: url(tokenEndpoint, "token.endpoint"),
             revocation: revocationRule(values, userAgent: agent, url: url))
-        for request in requests where !request.url.variables.contains(URLTemplate.userinfoEndpoint) {
+        for request in requests where !request.isUserinfo {
             _ = url(request.url, "profile.requests.\(request.name).url")
         }
 
+        settings.checkClient()
         let authentication = settings.authentication()
         let scopes = settings.scopes()
         var parameters = authorizationParameters
@@ -58,12 +59,12 @@ extension Manifest {
             metadataHosts: (host.map { [$0] } ?? []) + (overridesIssuer ? [] : metadataHosts), scopes: scopes,
             pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
             authorizationParameterNames: authorizationParameterNames, tokenDialect: dialect,
-            refreshRotation: refreshRotation, limits: limits, syncPolicy: policy, userAgent: agent,
+            refreshRotation: refreshRotation, grants: grants, limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
             fingerprint: "", endpoints: endpoints,
             mapping: ProfileMapping(
                 requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
-                variables: values, checksSubject: issuerURL != nil),
+                variables: values),
             failureMarkers: failureMarkers)
         return provider.fingerprinted
     }

@@ -42,6 +42,7 @@ package struct Manifest: Sendable {
     /// Without `refreshEndpoint`, which may hold variables.
     let tokenDialect: TokenDialect
     let refreshRotation: RefreshRotation
+    let grants: [String]
     let revocation: Revocation
     let deviceAuthorizationEndpoint: URLTemplate?
     let introspectionEndpoint: URLTemplate?

@@ -52,6 +52,9 @@ struct ManifestReader {
                 report(node.place, "\(name): expected together with issuer")
             }
         }
+        if let node = token?["grants"], !node.texts.contains(where: { $0.text == "authorization_code" }) {
+            report(node.place, "token.grants: expected authorization_code among them")
+        }
         let requests = readRequests()
         let plugin = root["profile"]?["plugin"]?.text.flatMap { ProfilePlugin(rawValue: $0) }
         if let plugin, let place = root["profile"]?["plugin"]?.place {
@@ -78,6 +81,7 @@ struct ManifestReader {
             tokenDialect: readTokenDialect(token, separator: authorization?["scope_separator"]?.text),
             refreshRotation: token?["refresh"]?["rotation"]?.text.flatMap { RefreshRotation(rawValue: $0) }
                 ?? .reusable,
+            grants: token?["grants"]?.texts.map(\.text) ?? ["authorization_code", "refresh_token"],
             revocation: readRevocation(),
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
@@ -90,16 +94,16 @@ struct ManifestReader {
                 suspended: paths(root["profile"]?["failures"]?["suspended"], "profile.failures.suspended")),
             limits: readLimits(),
             sync: InstanceConfiguration.SyncOverrides(
-                interval: root["sync"]?["interval"]?.duration,
-                minimumInterval: root["sync"]?["minimum_interval"]?.duration,
-                maximumAge: root["sync"]?["maximum_age"]?.duration))
+                interval: root["sync"]?["interval"]?.time,
+                minimumInterval: root["sync"]?["minimum_interval"]?.time,
+                maximumAge: root["sync"]?["maximum_age"]?.time))
     }
 
     // MARK: - Variables and URLs
 
     private mutating func readVariables() {
-        for (key, node) in root["variables"]?.members ?? [] {
-            guard let name = key.text else { continue }
+        for (key, node) in root["variables"]?.mapping ?? [] {
+            guard let name = key.string else { continue }
             if Self.reservedVariables.contains(name) {
                 report(key.place, "variables.\(name): the name has a meaning of its own; expected another")
             }
@@ -137,6 +141,12 @@ struct ManifestReader {
                         + (places.isEmpty ? "" : ", or \(places.map { "{\($0)}" }.joined(separator: ", "))"))
                 values[name] = text.hasPrefix("{\(name)}") ? "https://value.example" : "value"
             }
+        }
+        if let name = template.misplaced(urls: Set(variables.filter { $0.pattern == nil }.map(\.name))) {
+            report(
+                node.place, "\(path): {\(name)} is a URL; expected it at the beginning, with nothing or a path after it"
+            )
+            return template
         }
         if let url = template.expanded(values),
             let problem = EndpointURL.problem(with: url, allowing: base ? .base : .endpoint)
@@ -220,8 +230,8 @@ struct ManifestReader {
             responsePath: response?["path"]?.texts.map(\.text) ?? [],
             memberNames: dictionary(response?["member_names"]),
             bearerTokenTypes: response?["bearer_token_types"]?.texts.map(\.text) ?? [],
-            accessTokenLifetime: token?["access_token_lifetime"]?.duration,
-            refreshTokenLifetime: token?["refresh"]?["lifetime"]?.duration,
+            accessTokenLifetime: token?["access_token_lifetime"]?.time,
+            refreshTokenLifetime: token?["refresh"]?["lifetime"]?.time,
             zeroLifetimeIsForever: response?["zero_lifetime_is_forever"]?.bool ?? false,
             errorCodes: dictionary(response?["errors"]).compactMapValues { TokenErrorCode(standard: $0) },
             scopeSeparator: separator ?? " ")
@@ -274,8 +284,8 @@ struct ManifestReader {
     private mutating func readRequests() -> [ProfileRequestRule] {
         let node = root["profile"]?["requests"]
         var rules: [ProfileRequestRule] = []
-        for (key, node) in node?.members ?? [] {
-            guard let name = key.text else { continue }
+        for (key, node) in node?.mapping ?? [] {
+            guard let name = key.string else { continue }
             let path = "profile.requests.\(name)"
             if name == ProfileMapping.idToken {
                 report(key.place, "\(path): the name stands for the ID token's claims; expected another")
@@ -295,7 +305,7 @@ struct ManifestReader {
                     isOptional: node["optional"]?.bool ?? false,
                     requiredScopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? []))
         }
-        if let node, node.members?.isEmpty == true, root["issuer"] == nil {
+        if let node, node.mapping?.isEmpty == true, root["issuer"] == nil {
             report(node.place, "profile.requests: expected at least one request, for there is no ID token")
         }
         return rules
@@ -339,13 +349,13 @@ struct ManifestReader {
         return ProviderLimits(
             requests: (requests?.sequence ?? requests.map { [$0] } ?? []).compactMap { node in
                 guard let per = node["per"]?.text.flatMap({ RequestLimit.Sharing(rawValue: $0) }),
-                    let count = node["count"]?.int, let window = node["window"]?.duration
+                    let count = node["count"]?.int, let window = node["window"]?.time
                 else { return nil }
                 return RequestLimit(per: per, count: count, window: window)
             },
             concurrency: node?["concurrency"]?.int ?? 16,
             invalidRequests: invalid.flatMap { node in
-                guard let count = node["count"]?.int, let window = node["window"]?.duration else { return nil }
+                guard let count = node["count"]?.int, let window = node["window"]?.time else { return nil }
                 return InvalidRequestLimit(
                     count: count, window: window, statuses: node["statuses"]?.sequence?.compactMap(\.int) ?? [])
             },
@@ -353,7 +363,7 @@ struct ManifestReader {
     }
 
     private mutating func readDialect(_ node: YAMLNode?) -> LimitDialect {
-        guard let node, node.members != nil else {
+        guard let node, node.mapping != nil else {
             switch node?.text {
             case "ietf": return .ietf
             case "github": return .github
@@ -383,9 +393,9 @@ struct ManifestReader {
         if let usage = node["usage"] {
             table.usage = .init(
                 limit: usage["limit"]?.text ?? "", used: usage["used"]?.text ?? "",
-                windows: usage["windows"]?.sequence?.compactMap(\.duration) ?? [])
+                windows: usage["windows"]?.sequence?.compactMap(\.time) ?? [])
         }
-        table.backoff = node["backoff"]?.duration ?? LimitSignal.waitDefault
+        table.backoff = node["backoff"]?.time ?? LimitSignal.waitDefault
         table.reach = node["reach"]?.text.flatMap { LimitSignal.Reach(rawValue: $0) } ?? .everyone
         return .table(table)
     }

@@ -12,10 +12,8 @@ struct ProfileMapping: Sendable {
     var volatile: [JSONPath]
     /// The variables' values, for the plugin.
     var variables: [String: String]
-    /// The responses are those of an OpenID provider: the userinfo response and the ID token must name one subject.
-    var checksSubject: Bool
 
-    /// Where claims find those of the ID token, beside the responses.
+    /// Where claims find those of the ID token.
     static let idToken = "id_token"
 }
 
@@ -64,34 +62,36 @@ extension ClaimType.Kind {
 
 extension Provider {
     /// Pure: the responses by request name → profile. A 304 is given as the body stored before; a request that was left
-    /// out, or whose refusal leaves its claims out, is not given. The ID token's claims serve beside the userinfo
-    /// response and in its place where there is none; without them, what was stored of them serves
-    /// (`responses["id_token"]`).
+    /// out, or whose refusal leaves its claims out, is not given.
+    ///
+    /// The ID token's claims serve where there is no response at all, for want of a userinfo endpoint: they come with a
+    /// link and not with each sync, so what is mapped beside a response would come and go. They are kept in `raw` then,
+    /// and a later sync gives them back as `responses["id_token"]`.
     package func profile(
         from responses: [String: JSONValue], validators: [String: Validators] = [:], idTokenClaims: JSONObject? = nil
     ) throws(MappingError) -> Profile {
         var raw = JSONObject()
         for request in mapping.requests {
-            if let body = responses[request.name] {
+            let body = responses[request.name]
+            if let body {
                 raw[request.name] = body
-            } else if !request.isOptional, !request.url.variables.contains(URLTemplate.userinfoEndpoint) {
+            } else if !request.isOptional, !request.isUserinfo {
                 throw .responseMissing(request: request.name)
             }
+            if request.isUserinfo, let body, let stated = idTokenClaims?["sub"], body["sub"] != stated {
+                throw body["sub"] == nil ? .subjectMissing : .subjectMismatch
+            }
         }
-        var document = raw
-        if let claims = idTokenClaims.map({ .object($0) }) ?? responses[ProfileMapping.idToken] {
-            document[ProfileMapping.idToken] = claims
-            // Later syncs bring no ID token: what is known from it alone is kept with the responses.
-            if raw.isEmpty { raw[ProfileMapping.idToken] = claims }
+        if raw.isEmpty {
+            raw[ProfileMapping.idToken] = idTokenClaims.map { .object($0) } ?? responses[ProfileMapping.idToken]
         }
-        let claims = mapping.claims(in: document)
+        let claims = mapping.claims(in: raw)
         guard let text = claims["sub"]?.string else { throw .subjectMissing }
         guard let subject = Subject(text) else { throw .subjectInvalid }
-        if mapping.checksSubject, let token = idTokenClaims?["sub"]?.string, token != text { throw .subjectMismatch }
 
         return Profile(
             subject: subject, claims: JSONValue.object(claims).text, raw: JSONValue.object(raw).text,
-            contentHash: mapping.contentHash(document: document, raw: raw), email: claims["email"]?.string,
+            contentHash: mapping.contentHash(of: raw), email: claims["email"]?.string,
             emailVerified: claims["email_verified"]?.bool,
             preferredUsername: claims["preferred_username"]?.string, validators: validators)
     }
@@ -108,13 +108,11 @@ extension ProfileMapping {
         return claims
     }
 
-    /// Over claims and raw as they are without the volatile locations: what is mapped from one is left out with it.
-    func contentHash(document: JSONObject, raw: JSONObject) -> String {
-        func stable(_ object: JSONObject) -> JSONValue {
-            volatile.reduce(.object(object)) { document, path in path.removing(from: document) }
-        }
-        let claims = claims(in: stable(document).object ?? JSONObject())
-        let text = JSONValue.object(["claims": .object(claims), "raw": stable(raw)]).canonicalText
+    /// Over claims and responses as they are without the volatile locations: what is mapped from one is left out with it.
+    func contentHash(of raw: JSONObject) -> String {
+        let stable = volatile.reduce(JSONValue.object(raw)) { document, path in path.removing(from: document) }
+        let claims = claims(in: stable.object ?? JSONObject())
+        let text = JSONValue.object(["claims": .object(claims), "raw": stable]).canonicalText
         return Hexadecimal.encode(Digest.sha256(text.utf8))
     }
 }

@@ -31,7 +31,7 @@ enum ProfilePlugin: String, Sendable, CaseIterable {
 enum DiscordPlugin {
     static func claims(from document: JSONObject, cdn: String) -> JSONObject {
         guard let user = document["user"], let picture = picture(of: user) else { return [:] }
-        return ["picture": .string(cdn + picture)]
+        return ["picture": .string((cdn.hasSuffix("/") ? String(cdn.dropLast()) : cdn) + picture)]
     }
 
     /// The path below the CDN: the avatar, or one of the default ones by the rule of the account's kind.

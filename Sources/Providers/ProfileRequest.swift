@@ -22,6 +22,10 @@ struct ProfileRequestRule: Sendable {
     var fields: HeaderFields
     var isOptional: Bool
     var requiredScopes: [Scope]
+
+    /// To the endpoint of the metadata document: there may be none (OpenID Connect Discovery §3), and what it answers must
+    /// be about the ID token's subject (Core §5.3.2).
+    var isUserinfo: Bool { url.variables.contains(URLTemplate.userinfoEndpoint) }
 }
 
 extension Provider {

@@ -1,3 +1,4 @@
+import Cryptography
 package import OAuth
 
 /// The endpoints a manifest states, resolved; each wins over the metadata document.
@@ -32,7 +33,7 @@ extension Provider {
             userinfoEndpoint: metadata?.userinfoEndpoint, jwksURI: metadata?.jwksURI,
             revocation: revocation(metadata?.revocationEndpoint),
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
-            idTokenAlgorithms: metadata?.idTokenAlgorithms ?? [])
+            idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [])
     }
 
     private func revocation(_ discovered: String?) -> RevocationMethod {

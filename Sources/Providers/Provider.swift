@@ -43,6 +43,8 @@ package struct Provider: Sendable {
     package let authorizationParameterNames: [String: String]
     package let tokenDialect: TokenDialect
     package let refreshRotation: RefreshRotation
+    /// By their names at the token endpoint (RFC 6749 §4.1.3, §6): without `refresh_token` no refresh is tried.
+    package let grants: [String]
 
     package let limits: ProviderLimits
     package let syncPolicy: SyncPolicy

@@ -71,6 +71,20 @@ struct URLTemplate: Sendable, Equatable {
         return URLTemplate(parts: filled)
     }
 
+    /// A variable that holds a URL and stands where it would become part of another host or path; `nil` where none does.
+    func misplaced(urls names: Set<String>) -> String? {
+        for (index, part) in parts.enumerated() {
+            guard case .variable(let name) = part, names.contains(name) || name == Self.userinfoEndpoint else {
+                continue
+            }
+            let next = parts.dropFirst(index + 1).first
+            let isFollowed: Bool
+            if case .literal(let text)? = next { isFollowed = text.hasPrefix("/") } else { isFollowed = next == nil }
+            if index > 0 || !isFollowed { return name }
+        }
+        return nil
+    }
+
     /// As it would be written.
     var text: String {
         parts.map { part in

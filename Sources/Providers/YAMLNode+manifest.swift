@@ -2,13 +2,12 @@ import YAML
 
 /// What the reading of manifests asks of a node.
 extension YAMLNode {
-    /// Any scalar's text, however YAML would type it: `2022-11-28` is a header's value before it is a date.
-    var text: String? { if case .scalar(let text, _) = content { text } else { nil } }
-    var members: [(key: YAMLNode, value: YAMLNode)]? {
-        if case .mapping(let members) = content { members } else { nil }
-    }
+    /// A string, in quotes or not; what is not in quotes and could be a number or a truth value is none, so that a
+    /// manifest means the same to every reader of YAML and to its schema.
+    var text: String? { bool == nil && double == nil ? string : nil }
 
-    subscript(name: String) -> YAMLNode? { members?.first { $0.key.text == name }?.value }
+    /// A length of time, in quotes or not.
+    var time: Duration? { string.flatMap { Duration(configured: $0) } }
 
     /// The texts of a list, or of one text in its place.
     var texts: [(text: String, place: SourcePlace)] {
@@ -18,8 +17,8 @@ extension YAMLNode {
 
     /// Names and texts of a mapping, in order.
     var table: [(name: String, text: String, place: SourcePlace)] {
-        members?.compactMap { key, value in
-            guard let name = key.text, let text = value.text else { return nil }
+        mapping?.compactMap { key, value in
+            guard let name = key.string, let text = value.text else { return nil }
             return (name, text, key.place)
         } ?? []
     }

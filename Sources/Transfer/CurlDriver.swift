@@ -14,7 +14,7 @@ final class CurlDriver: TaskExecutor {
     struct Work {
         var jobs: [UnownedJob] = []
         var submissions: [Submission] = []
-        var cancellations: [CancellationMark] = []
+        var cancellations: [Exchange] = []
         var stopsWith: [CheckedContinuation<Void, Never>] = []
         var isStopping = false
 
@@ -74,18 +74,17 @@ final class CurlDriver: TaskExecutor {
     // MARK: From any thread
 
     func perform(_ exchange: Exchange) async -> Result<TransferResponse, TransferError> {
-        let mark = CancellationMark()
-        return await withTaskCancellationHandler {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isOpen = leave {
-                    $0.submissions.append(Submission(exchange: exchange, mark: mark, continuation: continuation))
+                    $0.submissions.append(Submission(exchange: exchange, continuation: continuation))
                 }
                 if !isOpen { continuation.resume(returning: .failure(.cancelled)) }
             }
         } onCancel: {
-            // Set first: a submission that comes after the notice is cancelled by the mark alone.
-            mark.isSet.store(true, ordering: .releasing)
-            leave { $0.cancellations.append(mark) }
+            // Set first: a submission that comes after the notice is cancelled by it alone.
+            exchange.isCancelled.store(true, ordering: .releasing)
+            leave { $0.cancellations.append(exchange) }
         }
     }
 
@@ -138,7 +137,7 @@ final class CurlDriver: TaskExecutor {
             while rounds < 8, takeWork(&work) {
                 for job in work.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
                 for submission in work.submissions { transfers.start(submission) }
-                for mark in work.cancellations { transfers.cancel(mark) }
+                for exchange in work.cancellations { transfers.cancel(exchange) }
                 rounds += 1
             }
             transfers.perform()
@@ -181,15 +180,4 @@ final class CurlDriver: TaskExecutor {
         for job in rest.jobs { globalConcurrentExecutor.enqueue(ExecutorJob(job)) }
         for continuation in stopping.stopsWith + rest.stopsWith { continuation.resume() }
     }
-}
-
-/// Tells the driver which transfer a cancelled task was waiting for.
-final class CancellationMark: Sendable {
-    let isSet = Atomic<Bool>(false)
-}
-
-struct Submission: Sendable {
-    let exchange: Exchange
-    let mark: CancellationMark
-    let continuation: CheckedContinuation<Result<TransferResponse, TransferError>, Never>
 }

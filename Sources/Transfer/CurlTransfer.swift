@@ -120,13 +120,15 @@ extension CurlTransfer {
 
     private static func receiving(_ receiver: UnsafeMutableRawPointer?, _ body: (CurlTransfer) -> Bool) -> Bool {
         guard let receiver else { return false }
-        return body(Unmanaged<CurlTransfer>.fromOpaque(receiver).takeUnretainedValue())
+        return Unmanaged<CurlTransfer>.fromOpaque(receiver)._withUnsafeGuaranteedRef(body)
     }
 
     private func copyBody(to buffer: UnsafeMutableRawBufferPointer) -> Int {
         guard let body = submission?.exchange.body else { return 0 }
         let count = min(buffer.count, body.count - bodySent)
-        body.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[bodySent..<bodySent + count])) }
+        body.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[bodySent..<bodySent + count]))
+        }
         bodySent += count
         return count
     }

@@ -21,7 +21,7 @@ final class CurlTransfers {
     }
 
     func start(_ submission: Submission) {
-        if submission.mark.isSet.load(ordering: .acquiring) {
+        if submission.exchange.isCancelled.load(ordering: .acquiring) {
             return submission.continuation.resume(returning: .failure(.cancelled))
         }
         let transfer: CurlTransfer
@@ -44,8 +44,8 @@ final class CurlTransfers {
         }
     }
 
-    func cancel(_ mark: CancellationMark) {
-        guard let transfer = running.first(where: { $0.submission?.mark === mark }) else { return }
+    func cancel(_ exchange: Exchange) {
+        guard let transfer = running.first(where: { $0.submission?.exchange === exchange }) else { return }
         end(transfer, .failure(.cancelled))
     }
 

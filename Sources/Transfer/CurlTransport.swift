@@ -44,7 +44,7 @@ package final class CurlTransport: Transport {
         while true {
             let exchange = Exchange(
                 method: request.method, url: url, destination: destination,
-                lines: carriesCredentials ? lines.open + lines.credentials : lines.open, body: request.body?.bytes,
+                lines: carriesCredentials ? lines.all : lines.withoutCredentials, body: request.body?.bytes,
                 connectMilliseconds: request.limits.connect.clampedMilliseconds, deadline: deadline,
                 bodyBytesMax: request.limits.bodyBytesMax, headerBytesMax: request.limits.headerBytesMax)
             let response = try await driver.perform(exchange).get()
@@ -83,17 +83,4 @@ extension TransferResponse {
     fileprivate var redirectLocation: String? {
         [301, 302, 303, 307, 308].contains(status) ? fields["Location"] : nil
     }
-}
-
-/// One hop, checked and ready for libcurl.
-struct Exchange: Sendable {
-    var method: Method
-    var url: String
-    var destination: Destination
-    var lines: [String]
-    var body: [UInt8]?
-    var connectMilliseconds: Int
-    var deadline: Monotonic
-    var bodyBytesMax: Int
-    var headerBytesMax: Int
 }

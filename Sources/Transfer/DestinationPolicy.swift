@@ -88,26 +88,29 @@ package struct Destination: Sendable, Hashable {
 
     private static func read(_ bytes: UnsafeBufferPointer<UInt8>) -> Result<Destination, TransferError> {
         guard bytes.count <= urlBytesMax else { return invalid("the URL is longer than 16 KiB") }
-        guard bytes.allSatisfy({ urlBytes[Int($0)] }) else {
+        guard bytes.allSatisfy(urlBytes.contains) else {
             return invalid("the URL holds a character that RFC 3986 has no place for")
         }
         let scheme: Scheme
-        let authorityStart: Int
+        let start: Int
         if starts(bytes, with: "https://") {
-            (scheme, authorityStart) = (.https, 8)
+            (scheme, start) = (.https, 8)
         } else if starts(bytes, with: "http://") {
-            (scheme, authorityStart) = (.http, 7)
+            (scheme, start) = (.http, 7)
         } else if bytes.contains(UInt8(ascii: ":")) {
             return .failure(.destinationRefused(reason: "a scheme other than https"))
         } else {
             return invalid("the URL is not absolute")
         }
-        let authority = bytes[authorityStart...].prefix { $0 != 0x2f && $0 != 0x3f && $0 != 0x23 }  // / ? #
-        if authority.contains(UInt8(ascii: "@")) { return .failure(.destinationRefused(reason: "a user name in the URL")) }
+        let end = bytes[start...].firstIndex { $0 == 0x2f || $0 == 0x3f || $0 == 0x23 } ?? bytes.count  // / ? #
+        let authority = UnsafeBufferPointer(rebasing: bytes[start..<end])
+        if authority.contains(UInt8(ascii: "@")) {
+            return .failure(.destinationRefused(reason: "a user name in the URL"))
+        }
         return read(authority: authority, scheme: scheme)
     }
 
-    private static func read(authority: Slice<UnsafeBufferPointer<UInt8>>, scheme: Scheme) -> Result<
+    private static func read(authority: UnsafeBufferPointer<UInt8>, scheme: Scheme) -> Result<
         Destination, TransferError
     > {
         let isBracketed = authority.first == UInt8(ascii: "[")
@@ -116,39 +119,49 @@ package struct Destination: Sendable, Hashable {
             guard let close = authority.firstIndex(of: UInt8(ascii: "]")) else { return invalid("an open bracket") }
             hostEnd = close + 1
         } else {
-            hostEnd = authority.firstIndex(of: UInt8(ascii: ":")) ?? authority.endIndex
+            hostEnd = authority.firstIndex(of: UInt8(ascii: ":")) ?? authority.count
         }
-        let portText = authority[hostEnd...]
         var port = scheme == .https ? 443 : 80
-        if let colon = portText.first, portText.count > 1 || colon != UInt8(ascii: ":") {
-            guard colon == UInt8(ascii: ":"), portText.count <= 6, portText.dropFirst().allSatisfy({ $0 &- 48 < 10 })
-            else { return invalid("an unreadable port") }
-            port = portText.dropFirst().reduce(0) { $0 * 10 + Int($1 - 48) }
+        if hostEnd < authority.count {
+            guard authority[hostEnd] == UInt8(ascii: ":"), authority.count - hostEnd <= 6 else {
+                return invalid("an unreadable port")
+            }
+            let digits = authority[(hostEnd + 1)...]
+            guard digits.allSatisfy({ $0 &- 48 < 10 }) else { return invalid("an unreadable port") }
+            if !digits.isEmpty { port = digits.reduce(0) { $0 * 10 + Int($1 - 48) } }
             guard (1...65_535).contains(port) else { return invalid("a port out of range") }
         }
         if isBracketed {
-            let text = String(decoding: authority[authority.startIndex + 1..<hostEnd - 1], as: UTF8.self)
-            guard text.contains(":"), let address = IPAddress(text) else { return invalid("an unreadable IPv6 address") }
+            let text = String(decoding: authority[1..<hostEnd - 1], as: UTF8.self)
+            guard text.utf8.contains(UInt8(ascii: ":")), let address = IPAddress(text) else {
+                return invalid("an unreadable IPv6 address")
+            }
             return .success(Destination(scheme: scheme, host: text.lowercased(), port: port, address: address))
         }
-        return read(name: authority[..<hostEnd], scheme: scheme, port: port)
+        return read(name: UnsafeBufferPointer(rebasing: authority[..<hostEnd]), scheme: scheme, port: port)
     }
 
-    private static func read(name: Slice<UnsafeBufferPointer<UInt8>>, scheme: Scheme, port: Int) -> Result<
+    private static func read(name: UnsafeBufferPointer<UInt8>, scheme: Scheme, port: Int) -> Result<
         Destination, TransferError
     > {
-        guard !name.isEmpty, name.count <= 254, name.allSatisfy({ hostBytes[Int($0)] }) else {
+        let isDotted = name.last == UInt8(ascii: ".")
+        let labelsEnd = isDotted ? name.count - 1 : name.count
+        guard labelsEnd > 0, labelsEnd <= 253 else { return invalid("an unreadable host") }
+        var labelStart = 0
+        for index in 0..<labelsEnd where name[index] == UInt8(ascii: ".") {
+            guard (1...63).contains(index - labelStart) else { return invalid("an unreadable host") }
+            labelStart = index + 1
+        }
+        guard (1...63).contains(labelsEnd - labelStart), name.allSatisfy(hostBytes.contains) else {
             return invalid("an unreadable host")
         }
         let host = String(decoding: name, as: UTF8.self).lowercased()
-        let labels = DestinationPolicy.withoutTrailingDot(host).utf8.split(
-            separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard labels.allSatisfy({ !$0.isEmpty && $0.count <= 63 }) else { return invalid("an unreadable host") }
         // Whatever ends in a number is an address to somebody (WHATWG URL §3.5): it has to be one to us as well.
-        let last = labels[labels.count - 1]
-        guard last.allSatisfy({ $0 &- 48 < 10 }) || last.starts(with: "0x".utf8) else {
-            return .success(Destination(scheme: scheme, host: host, port: port, address: nil))
-        }
+        let last = name[labelStart..<labelsEnd]
+        guard
+            last.allSatisfy({ $0 &- 48 < 10 })
+                || last.count > 1 && last.first == 48 && name[labelStart + 1].lowercased == 0x78
+        else { return .success(Destination(scheme: scheme, host: host, port: port, address: nil)) }
         guard let address = IPAddress(host) else {
             return .failure(.destinationRefused(reason: "a number that is not a dotted IPv4 address"))
         }
@@ -160,26 +173,11 @@ package struct Destination: Sendable, Hashable {
     }
 
     private static func starts(_ bytes: UnsafeBufferPointer<UInt8>, with prefix: StaticString) -> Bool {
-        guard bytes.count >= prefix.utf8CodeUnitCount else { return false }
-        return (0..<prefix.utf8CodeUnitCount).allSatisfy {
-            let byte = bytes[$0]
-            return prefix.utf8Start[$0] == ((0x41...0x5a).contains(byte) ? byte | 0x20 : byte)
-        }
+        bytes.count >= prefix.utf8CodeUnitCount
+            && (0..<prefix.utf8CodeUnitCount).allSatisfy { prefix.utf8Start[$0] == bytes[$0].lowercased }
     }
 
     /// Letters, digits, hyphen, dot, and the underscore that some hosts carry.
-    private static let hostBytes = table { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
-            true
-        default: false
-        }
-    }
-
-    private static let urlBytes = table { byte in
-        byte > 0x20 && byte < 0x7f && !#""<>\^`{|}"#.utf8.contains(byte)
-    }
-
-    private static func table(_ contains: (UInt8) -> Bool) -> [Bool] { (0...255).map { contains(UInt8($0)) } }
+    private static let hostBytes = ByteSet { $0.isASCIILetterOrDigit || "-._".utf8.contains($0) }
+    private static let urlBytes = ByteSet { $0 > 0x20 && $0 < 0x7f && !#""<>\^`{|}"#.utf8.contains($0) }
 }

@@ -1,15 +1,18 @@
 import Glibc
 
-/// An IPv4 or IPv6 address. An IPv4 address in IPv6 clothing (`::ffff:a.b.c.d`) is the IPv4 address.
+/// An IPv4 or IPv6 address. An IPv4 address and the same in IPv6 clothing (`::ffff:a.b.c.d`) are one.
 package struct IPAddress: Hashable, Sendable {
-    /// Four or sixteen, in network order.
-    package let bytes: [UInt8]
+    /// The 128 bits of IPv6; IPv4 is held as IPv4-mapped.
+    private let high: UInt64
+    private let low: UInt64
 
-    /// `nil` unless there are four bytes or sixteen.
-    package init?(bytes: [UInt8]) {
+    /// In network order; `nil` unless there are four bytes or sixteen.
+    package init?(bytes: some Collection<UInt8>) {
+        var words: (UInt64, UInt64) = (0, 0)
+        for byte in bytes { words = (words.0 << 8 | words.1 >> 56, words.1 << 8 | UInt64(byte)) }
         switch bytes.count {
-        case 4: self.bytes = bytes
-        case 16: self.bytes = bytes.starts(with: Self.mappedPrefix) ? Array(bytes[12...]) : bytes
+        case 4: (high, low) = (0, Self.mappedPrefix | words.1)
+        case 16: (high, low) = words
         default: return nil
         }
     }
@@ -17,11 +20,11 @@ package struct IPAddress: Hashable, Sendable {
     /// Reads dotted decimal without leading zeros, or RFC 4291 §2.2 text without brackets or zone. The other spellings
     /// that C libraries take for IPv4 (`0x7f.1`, `2130706433`, `017700000001`) are not addresses here.
     package init?(_ text: String) {
-        var storage = [UInt8](repeating: 0, count: 16)
-        if inet_pton(AF_INET, text, &storage) == 1 {
-            self.init(bytes: Array(storage[..<4]))
-        } else if inet_pton(AF_INET6, text, &storage) == 1 {
-            self.init(bytes: storage)
+        var words: (UInt64, UInt64) = (0, 0)
+        if inet_pton(AF_INET, text, &words) == 1 {
+            (high, low) = (0, Self.mappedPrefix | UInt64(bigEndian: words.0) >> 32)
+        } else if inet_pton(AF_INET6, text, &words) == 1 {
+            (high, low) = (UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
         } else {
             return nil
         }
@@ -29,12 +32,20 @@ package struct IPAddress: Hashable, Sendable {
 
     /// Whether the address is one that anybody on the Internet would mean by it: none of the special-purpose blocks of
     /// RFC 6890 and its registries, no multicast, and no transition prefix around an address that is itself private.
-    package var isPublic: Bool { bytes.count == 4 ? Self.isPublic4(bytes[...]) : isPublic6 }
+    package var isPublic: Bool {
+        if high == 0, low & ~0xffff_ffff == Self.mappedPrefix { return Self.isPublic4(low) }
+        if high == 0x0064_ff9b_0000_0000, low >> 32 == 0 { return Self.isPublic4(low) }  // NAT64, RFC 6052
+        guard high >> 61 == 1 else { return false }  // only 2000::/3 is handed out, RFC 4291 §2.4
+        if high >> 48 == 0x2002 { return Self.isPublic4(high >> 16) }  // 6to4, RFC 3056
+        return high >> 41 != 0x2001_0000 >> 9  // 2001::/23: Teredo, benchmarks, ORCHID
+            && high >> 32 != 0x2001_0db8  // documentation, RFC 3849
+            && high >> 44 != 0x3fff0  // documentation, RFC 9637
+    }
 
-    private static let mappedPrefix: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+    private static let mappedPrefix: UInt64 = 0xffff_0000_0000
 
-    private static func isPublic4(_ bytes: ArraySlice<UInt8>) -> Bool {
-        let address = bytes.reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
+    private static func isPublic4(_ bits: UInt64) -> Bool {
+        let address = UInt32(truncatingIfNeeded: bits)
         return !special4.contains { address >> (32 - $0.bits) == $0.prefix >> (32 - $0.bits) }
     }
 
@@ -55,17 +66,4 @@ package struct IPAddress: Hashable, Sendable {
         (0xe000_0000, 4),  // multicast
         (0xf000_0000, 4),  // reserved, and broadcast
     ]
-
-    private var isPublic6: Bool {
-        if bytes.starts(with: [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]) {  // NAT64, RFC 6052
-            return Self.isPublic4(bytes[12...])
-        }
-        guard bytes[0] & 0xe0 == 0x20 else { return false }  // only 2000::/3 is handed out, RFC 4291 §2.4
-        if bytes[0] == 0x20, bytes[1] == 0x02 { return Self.isPublic4(bytes[2..<6]) }  // 6to4, RFC 3056
-        if bytes[0] == 0x20, bytes[1] == 0x01 {
-            if bytes[2] < 2 { return false }  // 2001::/23: Teredo, benchmarks, ORCHID
-            if bytes[2] == 0x0d, bytes[3] == 0xb8 { return false }  // documentation, RFC 3849
-        }
-        return !(bytes[0] == 0x3f && bytes[1] == 0xff && bytes[2] < 0x10)  // 3fff::/20, documentation, RFC 9637
-    }
 }

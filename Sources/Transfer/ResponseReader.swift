@@ -36,7 +36,7 @@ struct ResponseReader {
         while let last = line.last, last == 0x0a || last == 0x0d { line.removeLast() }
         if line.starts(with: "HTTP/".utf8) {
             fields = HeaderFields()
-            body = []
+            fields.reserveCapacity(12)
             headerIsComplete = false
         } else if line.isEmpty {
             headerIsComplete = true

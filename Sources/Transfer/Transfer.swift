@@ -34,10 +34,12 @@ package struct TransferRequest: Sendable {
         self.redirects = redirects
     }
 
-    package struct CredentialField: Sendable {
+    package struct CredentialField: Sendable, CustomStringConvertible, CustomReflectable {
         package var name: String
-        /// The bytes of the field's value; kept out of every description.
+        /// Kept out of every description.
         package var value: String
+        package var description: String { "\(name): [redacted]" }
+        package var customMirror: Mirror { Mirror(self, children: []) }
 
         package init(name: String, value: String) {
             self.name = name
@@ -45,9 +47,12 @@ package struct TransferRequest: Sendable {
         }
     }
 
-    package struct Body: Sendable {
+    package struct Body: Sendable, CustomStringConvertible, CustomReflectable {
         package var contentType: String
+        /// May hold secrets; kept out of every description.
         package var bytes: [UInt8]
+        package var description: String { "\(contentType), \(bytes.count) bytes" }
+        package var customMirror: Mirror { Mirror(self, children: []) }
 
         package init(contentType: String, bytes: [UInt8]) {
             self.contentType = contentType
@@ -62,12 +67,15 @@ extension TransferRequest: CustomStringConvertible, CustomReflectable {
     package var customMirror: Mirror { Mirror(self, children: []) }
 }
 
-/// Bounds of one exchange. Sizes are in bytes and count what arrives after decompression.
+/// Bounds of one exchange.
 package struct TransferLimits: Sendable, Equatable {
+    /// For looking the name up, opening a connection and agreeing on TLS.
     package var connect: Duration
-    /// From the first byte out to the last byte in, redirects included.
+    /// From the call of `send` to the last byte in: the wait for a connection and redirects are included.
     package var total: Duration
+    /// Counted after decompression.
     package var bodyBytesMax: Int
+    /// All header lines, those of interim responses too.
     package var headerBytesMax: Int
 
     package init(
@@ -131,6 +139,8 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     }
 
     package mutating func append(name: String, value: String) { fields.append(Field(name: name, value: value)) }
+    mutating func reserveCapacity(_ count: Int) { fields.reserveCapacity(count) }
+
     /// Joins a folded line to the field before it.
     mutating func extendLast(with text: String) {
         if let last = fields.indices.last { fields[last].value += " " + text }
@@ -139,11 +149,10 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     package func makeIterator() -> IndexingIterator<[Field]> { fields.makeIterator() }
     package var isEmpty: Bool { fields.isEmpty }
 
-    private static func same(_ left: String, _ right: String) -> Bool {
-        left.utf8.elementsEqual(right.utf8) { a, b in lowercased(a) == lowercased(b) }
+    static func same(_ left: String, _ right: String) -> Bool {
+        left.utf8.count == right.utf8.count
+            && left.utf8.elementsEqual(right.utf8) { $0.lowercased == $1.lowercased }
     }
-
-    private static func lowercased(_ byte: UInt8) -> UInt8 { (0x41...0x5a).contains(byte) ? byte | 0x20 : byte }
 }
 
 /// Why there is no response. None of these says anything about a grant. Messages name the host, never a query, a
@@ -152,8 +161,10 @@ package enum TransferError: Error, Equatable {
     /// The URL, or the address it resolves to, is not one this program may reach.
     case destinationRefused(reason: String)
     case nameNotResolved(host: String)
+    /// No connection, or none within the connect limit, or none free within the total limit: nothing was sent.
     case connectionFailed(host: String)
     case tlsFailed(host: String, reason: String)
+    /// The total limit passed after the request had begun to leave.
     case timedOut(host: String)
     case responseTooLarge(limit: Int)
     case tooManyRedirects

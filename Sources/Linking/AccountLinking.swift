@@ -1,0 +1,442 @@
+/// Linking: begin, authorize, complete, unlink; a valid token on demand; the profile from the provider.
+///
+/// The requests and responses of the grants are `OAuth`'s, what a provider is `Providers'`, rows are `Store`'s, pages
+/// and cookies `Web`'s. Here they meet: every request to a provider leaves through `ProviderClient`, every credential
+/// in use comes from `AccessTokens`, and an account comes to be in one transaction at the end of `complete`.
+package import Accounts
+import Foundation
+import JSON
+package import Logging
+import OAuth
+package import Providers
+package import Store
+
+package struct AccountLinking: Sendable {
+    private let returnTo: [String]
+    private let publicURL: String
+    private let database: Database
+    private let catalog: ProviderCatalog
+    private let client: ProviderClient
+    private let servers: AuthorizationServers
+    private let profiles: ProfileFetch
+    private let revocations: RevocationSender
+    private let time: any TimeSource
+    private let random: any RandomSource
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - publicURL: what browsers see; link URLs begin with it.
+    ///   - returnTo: the origins that a link may send the browser back to.
+    package init(
+        publicURL: String, returnTo: [String], database: Database, catalog: ProviderCatalog, client: ProviderClient,
+        servers: AuthorizationServers, profiles: ProfileFetch, revocations: RevocationSender, time: any TimeSource,
+        random: any RandomSource, logger: Logger
+    ) {
+        self.publicURL = publicURL
+        self.returnTo = returnTo
+        self.database = database
+        self.catalog = catalog
+        self.client = client
+        self.servers = servers
+        self.profiles = profiles
+        self.revocations = revocations
+        self.time = time
+        self.random = random
+        self.logger = logger
+    }
+
+    /// What an application asks for, as it came.
+    package struct Order: Sendable {
+        package var userID: String
+        package var userLabel: String?
+        package var provider: String?
+        package var scopes: [String]?
+        package var returnTo: String?
+        package var confirm: Bool
+
+        package init(
+            userID: String, userLabel: String? = nil, provider: String? = nil, scopes: [String]? = nil,
+            returnTo: String? = nil, confirm: Bool = true
+        ) {
+            self.userID = userID
+            self.userLabel = userLabel
+            self.provider = provider
+            self.scopes = scopes
+            self.returnTo = returnTo
+            self.confirm = confirm
+        }
+    }
+
+    /// Makes a link session; its URL is for the user's browser, once, for ten minutes.
+    package func begin(_ order: Order) async throws(LinkOrderError) -> (session: LinkSession, url: Secret) {
+        let request = try validated(order)
+        let created: (LinkSession, token: Secret)
+        do { created = try await database.linkSessions.create(request) } catch { throw .store(error) }
+        return (created.0, created.token.reveal { Secret("\(publicURL)/link/\($0)") })
+    }
+
+    /// Where the browser goes for consent. May be repeated in the same browser until the link is complete; the new
+    /// request takes the old one's place.
+    ///
+    /// - Parameters:
+    ///   - token: of the link session.
+    ///   - browser: the secret in this browser's cookie; the session is bound to it.
+    package func authorize(
+        token: String, browser: String, provider id: ProviderID
+    ) async throws(LinkStartError) -> String {
+        let session: LinkSession
+        do {
+            guard let bound = try await database.linkSessions.bind(token: token, browser: browser), bound.status == .open
+            else { throw LinkStartError.sessionEnded }
+            session = bound
+        } catch let error as StoreError {
+            throw .store(error)
+        } catch {
+            throw .sessionEnded
+        }
+        guard session.provider == nil || session.provider == id, let provider = catalog[id], provider.isReady else {
+            throw .providerNotOffered
+        }
+        let server: AuthorizationServer
+        do { server = try await servers.server(for: provider) } catch {
+            logger.warning(
+                "A link can't begin", metadata: ["provider": "\(id)", "detail": "\(error.detail)"])
+            throw .provider(error)
+        }
+        let scopes = provider.scopes + (session.scopes ?? []).filter { !provider.scopes.contains($0) }
+        let request = AuthorizationRequest(
+            server: server, client: provider.client, scopes: scopes, scopeSeparator: provider.scopeSeparator,
+            parameters: provider.authorizationParameters, parameterNames: provider.authorizationParameterNames,
+            pkce: provider.pkce, sendsNonce: provider.sendsNonce, random: random)
+        do {
+            try await database.linkSessions.beginAuthorization(
+                session: session.id, provider: id, state: request.state, codeVerifier: request.codeVerifier,
+                nonce: request.nonce, fingerprint: Self.fingerprint(provider, server), scopes: scopes,
+                redirectURI: provider.client.redirectURI)
+        } catch {
+            throw .store(error)
+        }
+        return request.url
+    }
+
+    /// Takes the provider's answer that the browser brought back. Nothing is sent anywhere before state, browser,
+    /// provider, configuration and issuer were found to be those that the link began with.
+    ///
+    /// - Parameter query: the raw query of the callback, without `?`.
+    package func complete(provider id: ProviderID, query: String, browser: String) async -> LinkCompletion {
+        guard let provider = catalog[id] else { return .refused("invalid_callback") }
+        let state: String
+        let answer: AuthorizationResponse
+        let issuer: String?
+        do {
+            (state, answer, issuer) = try AuthorizationResponse.read(query: query)
+        } catch {
+            log("A callback is refused", id, "invalid_callback", detail: "\(error)")
+            return .refused("invalid_callback")
+        }
+        let pending: PendingAuthorization
+        do {
+            guard let found = try await database.linkSessions.consume(state: state, provider: id, browser: browser) else {
+                log("A callback is refused", id, "link_expired", detail: "its state is not one of this browser")
+                return .refused("link_expired")
+            }
+            pending = found
+        } catch {
+            log("A callback is refused", id, "server_error", detail: "\(error)")
+            return .refused("server_error")
+        }
+        let session = pending.session
+        do {
+            let account = try await finish(pending, answer: answer, issuer: issuer, provider: provider)
+            logger.info(
+                "Account linked",
+                metadata: ["account": "\(account.id)", "provider": "\(id)", "session": "\(session.id)"])
+            return .linked(account, returnTo: session.returnTo)
+        } catch {
+            log("A link failed", id, error.code, detail: error.detail, session: session.id)
+            do {
+                try await database.linkSessions.fail(session.id, error: error.code)
+            } catch {
+                logger.error("A failed link can't be recorded", metadata: ["error": "\(error)"])
+            }
+            return .failed(error.code, detail: error.detail, returnTo: session.returnTo)
+        }
+    }
+
+    /// The account is gone when this returns; its tokens are revoked at once where the provider can be reached, later
+    /// where not. False where there is no such account.
+    package func unlink(_ id: AccountID) async throws(StoreError) -> Bool {
+        guard let unlinked = try await database.accounts.unlink(id) else { return false }
+        logger.info("Account unlinked", metadata: ["account": "\(id)", "provider": "\(unlinked.account.provider)"])
+        if let revocation = unlinked.revocation { Task { await revocations.send(revocation) } }
+        return true
+    }
+
+    // MARK: - From the answer to the account
+
+    private func finish(
+        _ pending: PendingAuthorization, answer: AuthorizationResponse, issuer: String?, provider: Provider
+    ) async throws(LinkFailure) -> LinkedAccount {
+        let server: AuthorizationServer
+        do { server = try await servers.server(for: provider) } catch {
+            throw LinkFailure(Self.code(for: error.disposition), error.detail)
+        }
+        guard pending.fingerprint == Self.fingerprint(provider, server),
+            pending.redirectURI == provider.client.redirectURI
+        else { throw LinkFailure("configuration_changed", "The provider's configuration changed during the link.") }
+        do {
+            try AuthorizationResponse.checkIssuer(issuer, server: server)
+        } catch {
+            throw LinkFailure("invalid_callback", "The answer comes from another issuer.")
+        }
+        let code: Secret
+        switch answer {
+        case .error(let error):
+            throw LinkFailure(error == "access_denied" ? error : "provider_error", "The provider answers '\(error)'.")
+        case .code(let value): code = value
+        }
+        let response = try await exchange(code, pending, server: server, provider: provider)
+        let claims = try await verifiedClaims(response, pending, server: server, provider: provider)
+        let profile = try await firstProfile(response.credential, claims, provider: provider)
+        return try await store(response.credential, profile, pending, provider: provider)
+    }
+
+    private func exchange(
+        _ code: Secret, _ pending: PendingAuthorization, server: AuthorizationServer, provider: Provider
+    ) async throws(LinkFailure) -> AccessTokenResponse {
+        // Lifetimes count from before the request was sent.
+        let requestedAt = time.now()
+        do {
+            let response = try await client.send(
+                AuthorizationCodeGrant.tokenRequest(
+                    code: code, codeVerifier: pending.codeVerifier, server: server, client: provider.client,
+                    dialect: provider.tokenDialect), to: provider, urgency: .callerWaits)
+            do {
+                return try TokenEndpoint.read(
+                    response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt)
+            } catch {
+                let said = TokenEndpoint.detail(of: response, dialect: provider.tokenDialect).map { " (\($0))" } ?? ""
+                throw error.disposition == .fixConfiguration
+                    ? LinkFailure("client_refused", "The provider refuses this service: \(error.word)\(said).")
+                    : LinkFailure(Self.code(for: error), "The code could not be exchanged: \(error.word)\(said).")
+            }
+        } catch let failure as LinkFailure {
+            throw failure
+        } catch let error as ProviderRequestError {
+            throw LinkFailure("provider_unavailable", error.detail)
+        } catch {
+            throw LinkFailure("provider_unavailable", "The provider could not be asked.")
+        }
+    }
+
+    /// The ID token's claims, verified; `nil` where the provider is none of OpenID's.
+    private func verifiedClaims(
+        _ response: AccessTokenResponse, _ pending: PendingAuthorization, server: AuthorizationServer,
+        provider: Provider
+    ) async throws(LinkFailure) -> JSONObject? {
+        guard let issuer = server.issuer, pending.scopes.contains(where: { $0.rawValue == "openid" }) else { return nil }
+        guard let idToken = response.idToken else {
+            throw LinkFailure("provider_error", "The provider's answer has no ID token.")
+        }
+        for refetching in [false, true] {
+            do {
+                let keys = try await servers.keys(for: provider, server: server, refetching: refetching)
+                return try idToken.reveal { token throws(IDTokenError) in
+                    try IDToken.verify(
+                        token, keys: keys, issuer: issuer, issuerAliases: provider.issuerAliases,
+                        clientID: provider.client.clientID, nonce: pending.nonce?.reveal { $0 },
+                        accessToken: response.credential.accessToken.reveal { $0 },
+                        algorithms: server.idTokenAlgorithms, now: time.now())
+                }
+            } catch IDTokenError.unknownKey where !refetching {
+                continue
+            } catch let error as AuthorizationServerError {
+                throw LinkFailure("provider_unavailable", error.detail)
+            } catch {
+                throw LinkFailure("provider_error", "The provider's ID token is not acceptable: \(error).")
+            }
+        }
+        throw LinkFailure("provider_error", "The provider's ID token names a key that it does not publish.")
+    }
+
+    private func firstProfile(
+        _ credential: Credential, _ claims: JSONObject?, provider: Provider
+    ) async throws(LinkFailure) -> Profile {
+        switch await profiles.fetch(
+            provider: provider, account: nil, credential: credential, idTokenClaims: claims, urgency: .callerWaits)
+        {
+        case .profile(let profile, _): return profile
+        case .notModified: throw LinkFailure("profile_unavailable", "The provider answers 304 to a first request.")
+        case .failed(let failure):
+            let code = failure.problemCode == .scopeLost ? "scope_missing" : "profile_unavailable"
+            throw LinkFailure(code, failure.detail)
+        }
+    }
+
+    private func store(
+        _ credential: Credential, _ profile: Profile, _ pending: PendingAuthorization, provider: Provider
+    ) async throws(LinkFailure) -> LinkedAccount {
+        let policy = provider.syncPolicy
+        let interval = max(policy.interval, policy.minimumInterval).secondsAsDouble * random.uniform(0.95...1.05)
+        do {
+            let outcome = try await database.accounts.link(
+                NewLink(
+                    sessionID: pending.session.id, userID: pending.session.userID, provider: provider.id,
+                    subject: profile.subject, credential: credential, profile: profile,
+                    nextSyncAt: time.now() + .milliseconds(Int64(interval * 1000)), difference: Self.difference))
+            switch outcome {
+            case .linked(let account, _): return account
+            case .heldByAnotherUser:
+                // The new tokens are not revoked: many providers would end the other user's grant with them.
+                throw LinkFailure("account_held", "Another user holds this account.")
+            }
+        } catch let failure as LinkFailure {
+            throw failure
+        } catch {
+            throw LinkFailure("server_error", "The link could not be stored: \(error).")
+        }
+    }
+
+    /// RFC 6902 over `{"claims": …, "raw": …}`; a replacement of both where either can't be read.
+    private static let difference: ProfileDifference = { old, new in
+        guard let before = document(old), let after = document(new) else { return "[]" }
+        return JSONPatch.difference(from: before, to: after).text
+    }
+
+    private static func document(_ content: ProfileContent) -> JSONValue? {
+        // Both texts were written by us and checked by the schema.
+        guard let claims = try? JSONValue(parsing: content.claims), let raw = try? JSONValue(parsing: content.raw)
+        else { return nil }
+        return ["claims": claims, "raw": raw]
+    }
+
+    /// A flow ends with the configuration and the endpoints it began with, or is refused.
+    private static func fingerprint(_ provider: Provider, _ server: AuthorizationServer) -> String {
+        provider.fingerprint + "|" + server.authorizationEndpoint + "|" + server.tokenEndpoint
+    }
+
+    private static func code(for disposition: Disposition) -> String {
+        disposition == .fixConfiguration ? "client_refused" : "provider_unavailable"
+    }
+
+    private static func code(for error: TokenRequestError) -> String {
+        switch error {
+        case .refused: "provider_error"
+        case .unavailable, .transfer, .malformed: "provider_unavailable"
+        }
+    }
+
+    private func log(
+        _ message: Logger.Message, _ provider: ProviderID, _ code: String, detail: String, session: LinkSessionID? = nil
+    ) {
+        var metadata: Logger.Metadata = ["provider": "\(provider)", "code": "\(code)", "detail": "\(detail)"]
+        if let session { metadata["session"] = "\(session)" }
+        logger.notice(message, metadata: metadata)
+    }
+}
+
+/// How a callback ended.
+package enum LinkCompletion: Sendable {
+    case linked(LinkedAccount, returnTo: String?)
+    /// The session is over; the code is stable: `access_denied`, `provider_error`, `provider_unavailable`,
+    /// `client_refused`, `profile_unavailable`, `scope_missing`, `account_held`, `configuration_changed`,
+    /// `invalid_callback`, `server_error`.
+    case failed(String, detail: String, returnTo: String?)
+    /// Nothing of ours was touched: the callback belongs to no link of this browser. `invalid_callback`,
+    /// `link_expired`, `server_error`.
+    case refused(String)
+}
+
+struct LinkFailure: Error {
+    var code: String
+    var detail: String
+
+    init(_ code: String, _ detail: String) {
+        self.code = code
+        self.detail = detail
+    }
+}
+
+/// Why the browser can't be sent to the provider.
+package enum LinkStartError: Error, Equatable {
+    /// Expired, used, or another browser's.
+    case sessionEnded
+    case providerNotOffered
+    case provider(AuthorizationServerError)
+    case store(StoreError)
+}
+
+/// Why there is no link session.
+package enum LinkOrderError: Error, Equatable {
+    /// Every wrong field, by its JSON pointer.
+    case invalid([InvalidField])
+    case store(StoreError)
+
+    package struct InvalidField: Sendable, Equatable {
+        package var pointer: String
+        package var detail: String
+    }
+}
+
+// MARK: - What may be ordered
+
+extension AccountLinking {
+    private func validated(_ order: Order) throws(LinkOrderError) -> LinkSessionRequest {
+        var faults: [LinkOrderError.InvalidField] = []
+        func fault(_ pointer: String, _ detail: String) { faults.append(.init(pointer: pointer, detail: detail)) }
+
+        let userID = UserID(order.userID)
+        if userID == nil { fault("/user_id", "must have 1 to 255 characters, none of them a control character") }
+        if let label = order.userLabel, UserID(label) == nil {
+            fault("/user_label", "must have 1 to 255 characters, none of them a control character")
+        }
+        var provider: ProviderID?
+        if let name = order.provider {
+            provider = ProviderID(name)
+            switch provider.flatMap({ catalog[$0] }) {
+            case nil: fault("/provider", "is not the id of a configured provider")
+            case .some(let found) where !found.isReady:
+                fault("/provider", "is not completely configured; missing: \(found.missing.joined(separator: ", "))")
+            default: break
+            }
+        }
+        var scopes: [Scope]?
+        if let names = order.scopes {
+            scopes = []
+            for (index, name) in names.enumerated() {
+                guard let scope = Scope(name) else {
+                    fault("/scopes/\(index)", "is not a scope (RFC 6749 §3.3)")
+                    continue
+                }
+                scopes?.append(scope)
+            }
+            if provider == nil, order.provider == nil { fault("/scopes", "can be asked for only with a provider") }
+            if names.count > 100 { fault("/scopes", "are more than 100") }
+        }
+        if let address = order.returnTo, !mayReturn(to: address) {
+            fault("/return_to", "must be a URL whose scheme, host and port are in application.return_to")
+        }
+        guard faults.isEmpty, let userID else { throw .invalid(faults) }
+        return LinkSessionRequest(
+            userID: userID, userLabel: order.userLabel, provider: provider, scopes: scopes, returnTo: order.returnTo,
+            confirm: order.confirm)
+    }
+
+    /// Scheme, host and port must be those of an allowed origin; nothing that browsers read differently than we do.
+    private func mayReturn(to address: String) -> Bool {
+        guard address.utf8.count <= 2048, address.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != 0x5c }),
+            let origin = Self.origin(of: address)
+        else { return false }
+        return returnTo.contains { Self.origin(of: $0) == origin }
+    }
+
+    /// `https://app.example:443`; `nil` for anything but a plain absolute http(s) URL without user information.
+    static func origin(of address: String) -> String? {
+        guard let url = URLComponents(string: address), let scheme = url.scheme?.lowercased(),
+            scheme == "https" || scheme == "http", let host = url.host?.lowercased(), !host.isEmpty, url.user == nil,
+            url.password == nil, address.lowercased().hasPrefix(scheme + "://"),
+            !address.dropFirst(scheme.count + 3).prefix(while: { !"/?#".contains($0) }).contains("@")
+        else { return nil }
+        return "\(scheme)://\(host):\(url.port ?? (scheme == "https" ? 443 : 80))"
+    }
+}

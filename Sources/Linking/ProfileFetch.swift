@@ -1,0 +1,176 @@
+package import Accounts
+package import JSON
+import OAuth
+package import Providers
+import Transfer
+
+/// Pulls one account's profile from the provider's resource server: each request of the manifest, conditional where
+/// validators are known, and the mapping of what came.
+package struct ProfileFetch: Sendable {
+    private let client: ProviderClient
+    private let servers: AuthorizationServers
+    private let time: any TimeSource
+
+    package init(client: ProviderClient, servers: AuthorizationServers, time: any TimeSource) {
+        self.client = client
+        self.servers = servers
+        self.time = time
+    }
+
+    /// What was fetched before: the responses as stored, by request name, and their validators.
+    package struct Previous: Sendable {
+        package var raw: String?
+        package var validators: [String: Validators]
+
+        package init(raw: String? = nil, validators: [String: Validators] = [:]) {
+            self.raw = raw
+            self.validators = validators
+        }
+    }
+
+    /// - Parameters:
+    ///   - account: `nil` while a link is not complete.
+    ///   - idTokenClaims: of the verified ID token, where the link brought one.
+    package func fetch(
+        provider: Provider, account: AccountID?, credential: Credential, previous: Previous = Previous(),
+        idTokenClaims: JSONObject? = nil, urgency: Urgency
+    ) async -> ProfileFetchResult {
+        let server: AuthorizationServer
+        do { server = try await servers.server(for: provider, urgency: urgency) } catch {
+            return .failed(.server(error))
+        }
+        let known = Self.members(of: previous.raw)
+        // A validator without the body that it validates would leave a hole.
+        let usable = previous.validators.filter { known[$0.key] != nil }
+        var responses: [String: JSONValue] = [:]
+        if let stored = known["id_token"] { responses["id_token"] = stored }
+        var validators: [String: Validators] = [:]
+        var freshFor: Duration?
+        var isModified = known.isEmpty
+        for request in provider.profileRequests(server: server, credential: credential, validators: usable) {
+            let response: TransferResponse
+            do {
+                response = try await client.send(
+                    request.request, to: provider, account: account, route: request.name, urgency: urgency)
+            } catch {
+                return .failed(.request(error))
+            }
+            if let age = response.maximumAge { freshFor = max(freshFor ?? .zero, age) }
+            if response.status == 304, let body = known[request.name] {
+                responses[request.name] = body
+                validators[request.name] = response.validators ?? usable[request.name]
+                continue
+            }
+            guard response.status == 200 else {
+                let failure = provider.failure(of: response, now: time.now())
+                if request.isOptional, failure.leavesClaimsOut {
+                    isModified = isModified || known[request.name] != nil
+                    continue
+                }
+                return .failed(.resource(failure))
+            }
+            isModified = true
+            do {
+                responses[request.name] = try JSONValue(parsing: response.body)
+            } catch {
+                return .failed(.unreadable(request: request.name, reason: "\(error)"))
+            }
+            validators[request.name] = response.validators
+        }
+        guard isModified else { return .notModified(validators: validators, freshFor: freshFor) }
+        do {
+            return .profile(
+                try provider.profile(from: responses, validators: validators, idTokenClaims: idTokenClaims),
+                freshFor: freshFor)
+        } catch {
+            return .failed(.mapping(error))
+        }
+    }
+
+    private static func members(of raw: String?) -> JSONObject {
+        // Stored by us; were it unreadable, everything would simply be fetched anew.
+        guard let raw, let document = try? JSONValue(parsing: raw) else { return JSONObject() }
+        return document.object ?? JSONObject()
+    }
+}
+
+package enum ProfileFetchResult: Sendable {
+    /// `freshFor`: what `Cache-Control: max-age` asked for.
+    case profile(Profile, freshFor: Duration?)
+    /// Every response was 304.
+    case notModified(validators: [String: Validators], freshFor: Duration?)
+    case failed(ProfileFetchFailure)
+}
+
+package enum ProfileFetchFailure: Error, Sendable, Equatable {
+    case resource(ResourceFailure)
+    case request(ProviderRequestError)
+    case server(AuthorizationServerError)
+    case unreadable(request: String, reason: String)
+    case mapping(MappingError)
+
+    package var disposition: Disposition {
+        switch self {
+        case .resource(let failure): failure.disposition
+        case .request(let error): error.disposition
+        case .server(let error): error.disposition
+        case .unreadable, .mapping: .retry
+        }
+    }
+
+    package var problemCode: AccountProblem.Code {
+        switch self {
+        case .resource(.unauthorized): .consentRevoked
+        case .resource(.insufficientScope): .scopeLost
+        case .resource(.limited): .rateLimited
+        case .resource(.unavailable): .providerUnavailable
+        case .resource(.gone): .userSuspended
+        case .resource(.refused), .unreadable, .mapping: .unexpectedResponse
+        case .request(let error): error.problemCode
+        case .server(let error): error.problemCode
+        }
+    }
+
+    package var detail: String {
+        switch self {
+        case .resource(.unauthorized): "The provider no longer accepts the access token."
+        case .resource(.insufficientScope): "The access token lacks a scope that the profile needs."
+        case .resource(.limited(let signal)): "The provider asked for a pause until \(signal.until)."
+        case .resource(.unavailable(let status)): "The provider answers \(status)."
+        case .resource(.gone): "The provider says that this user is suspended or gone."
+        case .resource(.refused(let status)): "The provider refuses the request for the profile with \(status)."
+        case .unreadable(let request, let reason): "The response '\(request)' is not JSON: \(reason)."
+        case .mapping(let error): "The responses make no profile: \(error)."
+        case .request(let error): error.detail
+        case .server(let error): error.detail
+        }
+    }
+}
+
+extension ResourceFailure {
+    /// The answer of an optional request that says that its claims are not for us; a server in trouble says nothing.
+    fileprivate var leavesClaimsOut: Bool {
+        switch self {
+        case .refused, .insufficientScope: true
+        case .unauthorized, .limited, .unavailable, .gone: false
+        }
+    }
+}
+
+extension TransferResponse {
+    fileprivate var validators: Validators? {
+        let validators = Validators(etag: fields["etag"], lastModified: fields["last-modified"])
+        return validators.isEmpty ? nil : validators
+    }
+
+    /// `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1), at most a week.
+    fileprivate var maximumAge: Duration? {
+        for directive in fields.values("cache-control").flatMap({ $0.split(separator: ",") }) {
+            let parts = directive.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " && $0 != "\"" } }
+            guard parts.count == 2, parts[0].lowercased() == "max-age", let seconds = Int64(parts[1]), seconds > 0
+            else { continue }
+            return .seconds(min(seconds, 604_800))
+        }
+        return nil
+    }
+}

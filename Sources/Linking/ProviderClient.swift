@@ -1,0 +1,317 @@
+package import Accounts
+package import Logging
+package import Providers
+package import Store
+package import Transfer
+
+/// Every outgoing request to a provider passes here, so that no limit is broken whoever asks: the manifest's request
+/// limits (shared with other processes through the store), what responses announce, concurrency, the budget of invalid
+/// requests, and a circuit breaker. One provider's trouble delays no other's requests.
+package actor ProviderClient {
+    private let transport: any Transport
+    private let database: Database
+    private let time: any TimeSource
+    private let random: any RandomSource
+    private let logger: Logger
+    private var gates: [ProviderID: ProviderGate] = [:]
+    private var pausesReadAt: Timestamp?
+
+    /// Pauses that another process stored count within this.
+    private static let pausesMaximumAge: Duration = .seconds(5)
+
+    package init(
+        transport: any Transport, database: Database, time: any TimeSource, random: any RandomSource, logger: Logger
+    ) {
+        self.transport = transport
+        self.database = database
+        self.time = time
+        self.random = random
+        self.logger = logger
+    }
+
+    /// - Parameters:
+    ///   - account: whose access token the request carries; limits per token count by it.
+    ///   - route: the manifest's name of the request, for limits that concern one route.
+    /// - Throws: `.paused` where the request would have to wait longer than `urgency` allows.
+    package func send(
+        _ request: TransferRequest, to provider: Provider, account: AccountID? = nil, route: String = "token",
+        urgency: Urgency
+    ) async throws(ProviderRequestError) -> TransferResponse {
+        try await admit(provider, account: account, route: route, urgency: urgency)
+        let result: Result<TransferResponse, TransferError>
+        do {
+            result = .success(try await transport.send(request))
+        } catch {
+            result = .failure(error)
+        }
+        leave(provider.id)
+        await observe(result, of: provider, account: account, route: route)
+        do { return try result.get() } catch { throw .transfer(error) }
+    }
+
+    /// Stops every request to a provider, here and in other processes.
+    package func pause(_ provider: ProviderID, for duration: Duration, reason: String) async {
+        await store(pause: time.now() + duration, of: provider, reason: reason)
+    }
+
+    // MARK: - Admission
+
+    private func admit(
+        _ provider: Provider, account: AccountID?, route: String, urgency: Urgency
+    ) async throws(ProviderRequestError) {
+        let id = provider.id
+        let deadline = time.now() + urgency.waitMax
+        await readPauses()
+        while true {
+            let now = time.now()
+            if let until = gate(id).waitUntil(now: now, account: account, route: route) {
+                try await wait(until: until, deadline: deadline, reason: gate(id).reason(now: now))
+                continue
+            }
+            guard gate(id).underWay < provider.limits.concurrency else {
+                try await waitForSlot(id, urgency: urgency)
+                continue
+            }
+            gates[id]?.underWay += 1
+            do {
+                if let nextAt = try await missingAllowance(provider, account: account, urgency: urgency) {
+                    leave(id)
+                    try await wait(until: nextAt, deadline: deadline, reason: "its request limit is used up")
+                    continue
+                }
+            } catch {
+                leave(id)
+                throw error
+            }
+            gates[id]?.breaker.begin(now: now)
+            return
+        }
+    }
+
+    private func gate(_ id: ProviderID) -> ProviderGate {
+        if let gate = gates[id] { return gate }
+        gates[id] = ProviderGate()
+        return ProviderGate()
+    }
+
+    private func wait(until: Timestamp, deadline: Timestamp, reason: String) async throws(ProviderRequestError) {
+        guard until <= deadline else { throw .paused(until: until, reason: reason) }
+        do {
+            try await time.sleep(for: max(until - time.now(), .milliseconds(1)))
+        } catch {
+            throw .transfer(.cancelled)
+        }
+    }
+
+    private func waitForSlot(_ id: ProviderID, urgency: Urgency) async throws(ProviderRequestError) {
+        await withCheckedContinuation { continuation in
+            if urgency == .callerWaits {
+                gates[id]?.urgentWaiters.append(continuation)
+            } else {
+                gates[id]?.waiters.append(continuation)
+            }
+        }
+        if Task.isCancelled {
+            // The slot that woke this one goes to the next in line.
+            wakeOne(id)
+            throw .transfer(.cancelled)
+        }
+    }
+
+    private func leave(_ id: ProviderID) {
+        gates[id]?.underWay -= 1
+        wakeOne(id)
+    }
+
+    private func wakeOne(_ id: ProviderID) {
+        guard var gate = gates[id] else { return }
+        let waiter: CheckedContinuation<Void, Never>? =
+            if !gate.urgentWaiters.isEmpty { gate.urgentWaiters.removeFirst() } else if !gate.waiters.isEmpty {
+                gate.waiters.removeFirst()
+            } else { nil }
+        gates[id] = gate
+        waiter?.resume()
+    }
+
+    /// Takes one request from each of the provider's limits; returns when to ask again where one has none left.
+    private func missingAllowance(
+        _ provider: Provider, account: AccountID?, urgency: Urgency
+    ) async throws(ProviderRequestError) -> Timestamp? {
+        for limit in provider.limits.requests {
+            let key: String
+            switch limit.per {
+            case .client: key = "client"
+            case .token:
+                guard let account else { continue }
+                key = account.rawValue
+            }
+            let now = time.now()
+            if gates[provider.id]?.take(key, now: now) == true { continue }
+            // At most a second's worth is held here, so that a process that dies loses no more than that.
+            let perSecond = Double(limit.count) / max(limit.window.secondsAsDouble, 1)
+            let want = limit.per == .token ? 1 : max(1, min(Int(perSecond), provider.limits.concurrency))
+            let reserve = urgency == .background && limit.count >= 5 ? limit.count / 5 : 0
+            let allowance: Allowance
+            do {
+                allowance = try await database.allowances.withdraw(
+                    provider: provider.id, key: key, count: limit.count, window: limit.window, want: want,
+                    reserve: reserve)
+            } catch {
+                throw .store(error)
+            }
+            guard allowance.granted > 0 else { return max(allowance.nextAt, now + .milliseconds(1)) }
+            gates[provider.id]?.grant(key, allowance.granted - 1, until: now + .seconds(2))
+        }
+        return nil
+    }
+
+    // MARK: - What responses say
+
+    private func observe(
+        _ result: Result<TransferResponse, TransferError>, of provider: Provider, account: AccountID?, route: String
+    ) async {
+        let now = time.now()
+        let id = provider.id
+        switch result {
+        case .failure(let error):
+            switch error {
+            case .cancelled, .invalidRequest, .destinationRefused: gates[id]?.breaker.abandon()
+            default: breakerFailed(provider, now: now)
+            }
+        case .success(let response):
+            if let signal = provider.limitSignal(in: response, now: now) {
+                await obey(signal, provider: provider, account: account, route: route)
+            }
+            if response.status >= 500 {
+                breakerFailed(provider, now: now)
+            } else {
+                gates[id]?.breaker.succeeded()
+            }
+            if provider.countsAsInvalidRequest(response, now: now), let budget = provider.limits.invalidRequests {
+                let count = gates[id]?.countInvalid(now: now, window: budget.window) ?? 0
+                // Far below the count at which the provider would ban this address.
+                if count >= max(1, budget.count / 10) {
+                    await store(
+                        pause: now + .seconds(600), of: id, reason: "too many of its answers were refusals")
+                }
+            }
+        }
+    }
+
+    private func obey(_ signal: LimitSignal, provider: Provider, account: AccountID?, route: String) async {
+        switch signal.reach {
+        case .everyone:
+            await store(pause: signal.until, of: provider.id, reason: "it asked for a pause")
+        case .route: gates[provider.id]?.routePauses[route] = signal.until
+        case .token:
+            if let account { gates[provider.id]?.pause(account, until: signal.until, now: time.now()) }
+        }
+        if signal.isClamped {
+            logger.warning(
+                "A provider asks for a pause of more than a day",
+                metadata: ["provider": "\(provider.id)", "until": "\(signal.until)"])
+        }
+    }
+
+    private func breakerFailed(_ provider: Provider, now: Timestamp) {
+        guard let opened = gates[provider.id]?.breaker.failed(now: now, random: random) else { return }
+        logger.warning(
+            "A provider fails and is left alone",
+            metadata: ["provider": "\(provider.id)", "until": "\(opened)"])
+    }
+
+    private func store(pause until: Timestamp, of id: ProviderID, reason: String) async {
+        _ = gate(id)
+        if let known = gates[id]?.pausedUntil, known >= until { return }
+        gates[id]?.pausedUntil = until
+        gates[id]?.pauseReason = reason
+        logger.notice(
+            "A provider is paused", metadata: ["provider": "\(id)", "until": "\(until)", "reason": "\(reason)"])
+        do {
+            try await database.schedule.pauseProvider(id, until: until, reason: reason)
+        } catch {
+            logger.error("A pause can't be stored", metadata: ["provider": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    private func readPauses() async {
+        let now = time.now()
+        if let readAt = pausesReadAt, now - readAt < Self.pausesMaximumAge, now >= readAt { return }
+        pausesReadAt = now
+        do {
+            for pause in try await database.schedule.providerPauses() {
+                _ = gate(pause.provider)
+                guard (gates[pause.provider]?.pausedUntil ?? .epoch) < pause.until else { continue }
+                gates[pause.provider]?.pausedUntil = pause.until
+                gates[pause.provider]?.pauseReason = pause.reason
+            }
+        } catch {
+            logger.error("Stored pauses can't be read", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+/// Whether somebody waits for the answer.
+package enum Urgency: Sendable {
+    /// A person or a program waits: first in line, and soon told where it can't be now.
+    case callerWaits
+    /// Nobody waits: leaves a fifth of every limit to those who do.
+    case background
+
+    /// How long a request may wait to be admitted.
+    var waitMax: Duration {
+        switch self {
+        case .callerWaits: .seconds(5)
+        case .background: .seconds(20)
+        }
+    }
+}
+
+package enum ProviderRequestError: Error, Equatable {
+    /// The provider is being left alone; nothing was sent.
+    case paused(until: Timestamp, reason: String)
+    case transfer(TransferError)
+    case store(StoreError)
+
+    package var disposition: Disposition {
+        switch self {
+        case .paused(let until, _): .wait(until: until, everyone: true)
+        case .transfer(.destinationRefused), .transfer(.invalidRequest): .fixConfiguration
+        case .transfer, .store: .retry
+        }
+    }
+
+    package var problemCode: AccountProblem.Code {
+        switch self {
+        case .paused: .rateLimited
+        case .transfer(.destinationRefused), .transfer(.invalidRequest): .clientRefused
+        case .transfer, .store: .providerUnavailable
+        }
+    }
+
+    /// One sentence for a person.
+    package var detail: String {
+        switch self {
+        case .paused(_, let reason): "The provider is left alone for now: \(reason)."
+        case .transfer(let error): error.sentence
+        case .store(let error): "The database failed: \(error)."
+        }
+    }
+}
+
+extension TransferError {
+    package var sentence: String {
+        switch self {
+        case .destinationRefused(let reason): "The provider's address may not be reached: \(reason)."
+        case .nameNotResolved(let host): "The name \(host) does not resolve."
+        case .connectionFailed(let host): "\(host) accepts no connection."
+        case .tlsFailed(let host, let reason): "TLS with \(host) failed: \(reason)."
+        case .timedOut(let host): "\(host) took too long to answer."
+        case .responseTooLarge(let limit): "The provider's answer is larger than \(limit) bytes."
+        case .tooManyRedirects: "The provider redirects too often."
+        case .malformedResponse(let reason): "The provider's answer can't be read: \(reason)."
+        case .cancelled: "The request was cut short."
+        case .invalidRequest(let reason): "The request can't be sent: \(reason)."
+        }
+    }
+}

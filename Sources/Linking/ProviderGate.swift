@@ -1,0 +1,101 @@
+import Accounts
+
+/// What is known of one provider's readiness for requests.
+struct ProviderGate {
+    var underWay = 0
+    var waiters: [CheckedContinuation<Void, Never>] = []
+    var urgentWaiters: [CheckedContinuation<Void, Never>] = []
+    var pausedUntil: Timestamp?
+    var pauseReason = ""
+    var routePauses: [String: Timestamp] = [:]
+    var breaker = CircuitBreaker()
+    private var tokenPauses: [AccountID: Timestamp] = [:]
+    private var grants: [String: (left: Int, until: Timestamp)] = [:]
+    private var invalidAt: [Timestamp] = []
+
+    /// When the request may be tried again, where it may not be now.
+    func waitUntil(now: Timestamp, account: AccountID?, route: String) -> Timestamp? {
+        let pauses = [
+            pausedUntil, routePauses[route], account.flatMap { tokenPauses[$0] }, breaker.waitUntil(now: now),
+        ]
+        return pauses.compactMap(\.self).filter { $0 > now }.max()
+    }
+
+    func reason(now: Timestamp) -> String {
+        if let pausedUntil, pausedUntil > now { return pauseReason }
+        return breaker.waitUntil(now: now) == nil ? "it asked for a pause" : "its last answers were failures"
+    }
+
+    mutating func pause(_ account: AccountID, until: Timestamp, now: Timestamp) {
+        // Bounded: what has run out says nothing any more.
+        if tokenPauses.count > 10_000 { tokenPauses = tokenPauses.filter { $0.value > now } }
+        tokenPauses[account] = until
+    }
+
+    mutating func take(_ key: String, now: Timestamp) -> Bool {
+        guard let grant = grants[key], grant.left > 0, grant.until > now else { return false }
+        grants[key] = (grant.left - 1, grant.until)
+        return true
+    }
+
+    /// Unused grants lapse, so that the sum over processes never exceeds the limit for long.
+    mutating func grant(_ key: String, _ count: Int, until: Timestamp) {
+        guard count > 0 else { return }
+        grants[key] = (count, until)
+    }
+
+    mutating func countInvalid(now: Timestamp, window: Duration) -> Int {
+        invalidAt.append(now)
+        invalidAt.removeAll { now - $0 > window }
+        return invalidAt.count
+    }
+}
+
+/// Five failures in a row open it for 30 s, doubling to 15 min; then one request at a time probes, and three successes
+/// close it.
+struct CircuitBreaker {
+    private static let failuresMax = 5
+    private static let probeSuccesses = 3
+
+    private var failures = 0
+    private var openings = 0
+    private var openUntil: Timestamp?
+    private var probeBegunAt: Timestamp?
+    private var successes = 0
+
+    func waitUntil(now: Timestamp) -> Timestamp? {
+        guard let openUntil else { return nil }
+        if openUntil > now { return openUntil }
+        // Half open: one probe at a time; one that never came back makes room after five seconds.
+        guard let probeBegunAt, now - probeBegunAt < .seconds(5) else { return nil }
+        return probeBegunAt + .seconds(5)
+    }
+
+    mutating func begin(now: Timestamp) { if openUntil != nil { probeBegunAt = now } }
+    mutating func abandon() { probeBegunAt = nil }
+
+    mutating func succeeded() {
+        failures = 0
+        probeBegunAt = nil
+        guard openUntil != nil else { return }
+        successes += 1
+        if successes >= Self.probeSuccesses {
+            openUntil = nil
+            openings = 0
+        }
+    }
+
+    /// Returns until when it is open, where this failure opened it.
+    mutating func failed(now: Timestamp, random: any RandomSource) -> Timestamp? {
+        failures += 1
+        probeBegunAt = nil
+        guard openUntil != nil || failures >= Self.failuresMax else { return nil }
+        if let openUntil, openUntil > now { return nil }
+        let pause = min(30 * Double(1 << min(openings, 10)), 900) * random.uniform(0.8...1.2)
+        openings += 1
+        successes = 0
+        failures = 0
+        openUntil = now + .milliseconds(Int64(pause * 1000))
+        return openUntil
+    }
+}

@@ -1,0 +1,108 @@
+package import Accounts
+package import Logging
+import OAuth
+package import Providers
+package import Store
+
+/// Tells providers of tokens that are not wanted any more (RFC 7009, or the provider's own way). What can't be
+/// delivered waits in the outbox, with growing pauses, for at most a week.
+package struct RevocationSender: Sendable {
+    private static let keptFor: Duration = .seconds(7 * 86_400)
+    private static let lease: Duration = .seconds(120)
+
+    private let database: Database
+    private let catalog: ProviderCatalog
+    private let client: ProviderClient
+    private let servers: AuthorizationServers
+    private let owner: String
+    private let time: any TimeSource
+    private let random: any RandomSource
+    private let logger: Logger
+
+    package init(
+        database: Database, catalog: ProviderCatalog, client: ProviderClient, servers: AuthorizationServers,
+        owner: String, time: any TimeSource, random: any RandomSource, logger: Logger
+    ) {
+        self.database = database
+        self.catalog = catalog
+        self.client = client
+        self.servers = servers
+        self.owner = owner
+        self.time = time
+        self.random = random
+        self.logger = logger
+    }
+
+    /// Everything in the outbox that is due.
+    package func sendDue() async {
+        do {
+            for revocation in try await database.revocations.due(now: time.now(), owner: owner, lease: Self.lease) {
+                await send(revocation)
+            }
+        } catch {
+            logger.error("The revocation outbox can't be read", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// One attempt; its outcome goes into the outbox.
+    package func send(_ revocation: PendingRevocation) async {
+        let metadata: Logger.Metadata = [
+            "account": "\(revocation.accountID)", "provider": "\(revocation.provider)",
+        ]
+        do {
+            switch await attempt(revocation) {
+            case .revoked, .alreadyDead:
+                try await database.revocations.done(revocation.id)
+                logger.debug("Tokens revoked", metadata: metadata)
+            case .refused:
+                try await database.revocations.drop(revocation.id)
+                logger.warning("The provider takes no revocation; its tokens end by themselves", metadata: metadata)
+            case .retry(let after):
+                let now = time.now()
+                guard now - revocation.createdAt < Self.keptFor else {
+                    try await database.revocations.drop(revocation.id)
+                    logger.error("A revocation could not be delivered for a week and is given up", metadata: metadata)
+                    return
+                }
+                let pause = min(60 * Double(1 << min(revocation.attempts, 10)), 21_600) * random.uniform(0.75...1.25)
+                try await database.revocations.retry(
+                    revocation.id, at: now + max(after ?? .zero, .milliseconds(Int64(pause * 1000))))
+            }
+        } catch {
+            logger.error("The revocation outbox can't be written", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// For tokens that arrived after their account was unlinked.
+    func revokeLate(_ credential: Credential, of account: AccountID, user: UserID, provider: Provider) async {
+        do {
+            let revocation = try await database.revocations.add(
+                account: account, user: user, provider: provider.id, credential: credential)
+            await send(revocation)
+        } catch {
+            logger.error("A late token can't be put into the outbox", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func attempt(_ revocation: PendingRevocation) async -> RevocationOutcome {
+        guard let provider = catalog[revocation.provider], provider.isReady else { return .retry(after: nil) }
+        let server: AuthorizationServer
+        do { server = try await servers.server(for: provider, urgency: .background) } catch {
+            return .retry(after: nil)
+        }
+        var worst = RevocationOutcome.alreadyDead
+        let requests = TokenRevocation.requests(for: revocation.credential, server: server, client: provider.client)
+        guard !requests.isEmpty else { return .refused }
+        for request in requests {
+            do {
+                let response = try await client.send(request, to: provider, route: "revocation", urgency: .background)
+                let outcome = TokenRevocation.read(response, method: server.revocation)
+                if case .retry = outcome { return outcome }
+                if outcome == .refused || worst == .alreadyDead { worst = outcome }
+            } catch {
+                return .retry(after: nil)
+            }
+        }
+        return worst
+    }
+}

@@ -1,0 +1,99 @@
+package import Accounts
+import Linking
+package import Store
+
+/// A sync that a caller asks for ahead of its time. Callers who ask for the same account at once share one attempt.
+package actor SyncOnDemand {
+    package enum Answer: Sendable, Equatable {
+        case synced
+        /// Under way or waiting its turn when the caller's time was up.
+        case pending
+        case failed(SyncFailure)
+        case noSuchAccount
+    }
+
+    /// How long to wait before looking again at a lease that another process holds.
+    private static let retryPause: Duration = .milliseconds(100)
+
+    private let schedule: SyncScheduleStore
+    private let accounts: AccountStore
+    private let accountSync: AccountSync
+    private let owner: String
+    private let time: any TimeSource
+    private var underWay: Set<AccountID> = []
+    private var waiters: [AccountID: [Int: Waiter]] = [:]
+    private var nextWaiter = 0
+
+    private struct Waiter {
+        var continuation: CheckedContinuation<Answer, Never>
+        var timer: Task<Void, Never>
+    }
+
+    package init(
+        schedule: SyncScheduleStore, accounts: AccountStore, accountSync: AccountSync, owner: String,
+        time: any TimeSource
+    ) {
+        self.schedule = schedule
+        self.accounts = accounts
+        self.accountSync = accountSync
+        self.owner = owner
+        self.time = time
+    }
+
+    /// - Parameter limit: how long to wait for the outcome. Without it, or once it has passed, the account is made due
+    ///   at once (or the attempt goes on) and the answer is `.pending`.
+    package func sync(_ id: AccountID, waitingAtMost limit: Duration?) async throws(StoreError) -> Answer {
+        guard try await accounts.account(id) != nil else { return .noSuchAccount }
+        guard let limit else {
+            _ = try await schedule.expedite(id, at: time.now())
+            return .pending
+        }
+        return await withCheckedContinuation { continuation in
+            nextWaiter += 1
+            let waiter = nextWaiter
+            let timer = Task { [time] in
+                // Cancelled as soon as the attempt is over.
+                guard (try? await time.sleep(for: limit)) != nil else { return }
+                self.giveUp(waiter, on: id)
+            }
+            waiters[id, default: [:]][waiter] = Waiter(continuation: continuation, timer: timer)
+            if underWay.insert(id).inserted {
+                Task { self.finish(id, with: await self.attempt(id)) }
+            }
+        }
+    }
+
+    private func giveUp(_ waiter: Int, on id: AccountID) {
+        waiters[id]?.removeValue(forKey: waiter)?.continuation.resume(returning: .pending)
+    }
+
+    private func finish(_ id: AccountID, with answer: Answer) {
+        underWay.remove(id)
+        for waiter in (waiters.removeValue(forKey: id) ?? [:]).values {
+            waiter.timer.cancel()
+            waiter.continuation.resume(returning: answer)
+        }
+    }
+
+    private func attempt(_ id: AccountID) async -> Answer {
+        // As long as a lease lasts: after that the claim is ours in any case.
+        let deadline = time.now() + SyncPass.lease
+        while time.now() < deadline {
+            do {
+                if let claim = try await schedule.claim(id, owner: owner, lease: SyncPass.lease) {
+                    switch await accountSync.run(claim, urgency: .callerWaits) {
+                    case .updated, .unchanged: return .synced
+                    case .failed(let failure): return .failed(failure)
+                    case .abandoned: return .pending
+                    }
+                }
+                guard try await accounts.account(id) != nil else { return .noSuchAccount }
+                try await time.sleep(for: Self.retryPause)
+            } catch {
+                // The store does not answer, or the program ends: the account stays as it is.
+                return .pending
+            }
+        }
+        return .pending
+    }
+}

@@ -1,0 +1,208 @@
+import Accounts
+import OAuth
+import Testing
+import Transfer
+
+@Suite struct TokenResponseTests {
+    @Test func `a missing or empty token type is Bearer, an unknown one is refused`() throws {
+        #expect(try read(.json(#"{"access_token":"t"}"#)).credential.tokenType == "Bearer")
+        #expect(try read(.json(#"{"access_token":"t","token_type":null}"#)).credential.tokenType == "Bearer")
+        #expect(try read(.json(#"{"access_token":"t","token_type":""}"#)).credential.tokenType == "Bearer")
+        for type in [#""mac""#, #""DPoP""#, #""bot""#, "1", "[]"] {
+            let error = refusal(.json(#"{"access_token":"t","token_type":\#(type)}"#))
+            #expect(error == .malformed(reason: "token_type is not Bearer"))
+        }
+        let dialect = TokenDialect(bearerTokenTypes: ["Bot"])
+        let answer = try read(.json(#"{"access_token":"t","token_type":"bot"}"#), dialect)
+        #expect(answer.credential.tokenType == "Bearer")
+    }
+
+    @Test func `no more members are needed than the token`() throws {
+        let answer = try read(.json(#"{"access_token":"t"}"#))
+        #expect(answer.idToken == nil)
+        #expect(answer.credential.expiresAt == nil)
+        #expect(answer.credential.refreshTokenExpiresAt == nil)
+    }
+
+    @Test func `lifetimes that the server leaves out come from the dialect`() throws {
+        let dialect = TokenDialect(accessTokenLifetime: .seconds(7200), refreshTokenLifetime: .seconds(86400))
+        let silent = try read(.json(#"{"access_token":"t","refresh_token":"r"}"#), dialect).credential
+        #expect(silent.expiresAt == requestedAt + .seconds(7200))
+        #expect(silent.refreshTokenExpiresAt == requestedAt + .seconds(86400))
+        let spoken = try read(
+            .json(#"{"access_token":"t","expires_in":60,"refresh_token":"r","refresh_token_expires_in":120}"#), dialect
+        ).credential
+        #expect(spoken.expiresAt == requestedAt + .seconds(60))
+        #expect(spoken.refreshTokenExpiresAt == requestedAt + .seconds(120))
+        let without = try read(.json(#"{"access_token":"t"}"#), dialect).credential
+        #expect(without.refreshTokenExpiresAt == nil)
+    }
+
+    @Test func `a lifetime of zero is an expired token, or forever where the dialect says so`() throws {
+        let body = #"{"access_token":"t","expires_in":0}"#
+        #expect(try read(.json(body)).credential.expiresAt == requestedAt)
+        let dialect = TokenDialect(accessTokenLifetime: .seconds(60), zeroLifetimeIsForever: true)
+        #expect(try read(.json(body), dialect).credential.expiresAt == nil)
+    }
+
+    @Test(arguments: [
+        "1e400", "-1e400", "1e-400", "-0", #""1e400""#, #""nan""#, #""-inf""#, #""0x10""#, #"" 60""#,
+        "9223372036854775808", "[60]", #"{"seconds":60}"#,
+    ])
+    func `no lifetime stops the process`(value: String) throws {
+        let expiresAt = try read(.json(#"{"access_token":"t","expires_in":\#(value)}"#)).credential.expiresAt
+        if let expiresAt { #expect(expiresAt >= requestedAt && expiresAt < .distantFuture) }
+    }
+
+    @Test func `scopes come split, once each, and what can't be a scope is left out`() throws {
+        func granted(_ value: String) throws -> [String] {
+            try read(.json(#"{"access_token":"t","scope":\#(value)}"#)).credential.scopes.map(\.rawValue)
+        }
+        #expect(try granted(#""a b""#) == ["a", "b"])
+        #expect(try granted(#""read:user,user:email""#) == ["read:user", "user:email"])
+        #expect(try granted(#""a, b  a""#) == ["a", "b"])
+        #expect(try granted(#"["a","b c",1,null]"#) == ["a"])
+        #expect(try granted(#""a \"b\" é""#) == ["a"])
+        #expect(try granted(#""""#) == [])
+        #expect(try granted("17") == ["a", "b"])
+    }
+
+    @Test(arguments: [#"17"#, #"["t"]"#, #"{"token":"t"}"#, #""t\u0000""#, #""t\n""#, #""tö""#, #""t\u007f""#, #""""#])
+    func `an access token that can't stand in a header is refused`(value: String) {
+        guard case .malformed = refusal(.json(#"{"access_token":\#(value)}"#)) else {
+            Issue.record("accepted")
+            return
+        }
+    }
+
+    @Test(arguments: [#"17"#, #""r\r\nX: 1""#])
+    func `a refresh token that can't be sent back is refused`(value: String) {
+        guard case .malformed = refusal(.json(#"{"access_token":"t","refresh_token":\#(value)}"#)) else {
+            Issue.record("accepted")
+            return
+        }
+    }
+
+    @Test(arguments: [500, 502, 503, 504, 599, 429]) func `a server in trouble is not believed`(status: Int) {
+        let error = refusal(.json(status, #"{"error":"invalid_grant"}"#))
+        #expect(error == .unavailable(status: status))
+        #expect(error?.disposition == .retry)
+        #expect(error?.tokenMayBeSpent == (status >= 500))
+    }
+
+    @Test(arguments: [301, 307, 308, 400, 403, 404, 408]) func `an answer that is neither says nothing`(status: Int) {
+        for response in [
+            TransferResponse(status: status), .json(status, "{}"), .json(status, #"{"access_token":"t"}"#),
+            TransferResponse(status: status, fields: ["content-type": "text/html"], body: Array("<html>".utf8)),
+        ] {
+            let error = refusal(response)
+            #expect(error == .unavailable(status: status))
+            #expect(error?.disposition == .retry)
+            #expect(error?.tokenMayBeSpent == false)
+        }
+    }
+
+    @Test func `a token with status 201 is a token`() throws {
+        #expect(try read(.json(201, #"{"access_token":"t"}"#)).credential.accessToken.text == "t")
+    }
+
+    @Test func `UTF-16 and unknown charsets are refused`() {
+        let utf16 = Array(#"{"access_token":"t"}"#.utf16).flatMap { [UInt8($0 & 0xff), UInt8($0 >> 8)] }
+        for (type, body) in [
+            ("application/json; charset=utf-16", utf16), ("application/json", utf16),
+            ("application/json; charset=shift_jis", Array(#"{"access_token":"t"}"#.utf8)),
+        ] {
+            let response = TransferResponse(status: 200, fields: ["content-type": type], body: body)
+            guard case .malformed = refusal(response) else {
+                Issue.record("accepted \(type)")
+                continue
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "application/json", "Application/JSON;charset=UTF-8", "application/token+json",
+        #"application/json; charset="utf-8""#,
+    ])
+    func `JSON under any of its names is read`(type: String) throws {
+        let response = TransferResponse(
+            status: 200, fields: ["Content-Type": type], body: Array(#"{"access_token":"t"}"#.utf8))
+        #expect(try read(response).credential.accessToken.text == "t")
+    }
+
+    @Test func `an answer without content type is read only where the dialect says so`() throws {
+        let response = TransferResponse(status: 200, body: Array(#"{"access_token":"t"}"#.utf8))
+        #expect(refusal(response) == .malformed(reason: "the content type is neither JSON nor a form"))
+        #expect(try read(response, TokenDialect(acceptsContentTypes: [""])).credential.accessToken.text == "t")
+    }
+
+    @Test func `an error may be an object, and empty ones are none`() throws {
+        #expect(
+            refusal(.json(400, #"{"error":{"message":"Expired","type":"OAuthException","code":190}}"#))
+                == .refused(.unrecognized("190")))
+        let dialect = TokenDialect(errorCodes: ["190": .invalidGrant])
+        #expect(
+            refusal(.json(400, #"{"error":{"message":"Expired","type":"OAuthException","code":190}}"#), dialect)
+                == .refused(.invalidGrant))
+        for none in [#""""#, "null", "false", "0"] {
+            #expect(try read(.json(#"{"access_token":"t","error":\#(none)}"#)).credential.accessToken.text == "t")
+        }
+        for some in ["true", "1", "{}", "[]"] {
+            #expect(refusal(.json(#"{"access_token":"t","error":\#(some)}"#)) != nil)
+        }
+    }
+
+    @Test func `a code that is no code does not enter the error`() {
+        let error = refusal(.json(400, #"{"error":"<script>\r\nalert(1)"}"#))
+        #expect(error == .refused(.unrecognized("unrecognized")))
+        #expect(refusal(.json(400, #"{"error":"slow_down"}"#)) == .refused(.unrecognized("slow_down")))
+    }
+
+    @Test(arguments: [
+        ("invalid_grant", Disposition.relink(.consentRevoked)), ("access_denied", .relink(.consentRevoked)),
+        ("interaction_required", .relink(.consentRevoked)), ("login_required", .relink(.consentRevoked)),
+        ("invalid_client", .fixConfiguration), ("unauthorized_client", .fixConfiguration),
+        ("invalid_request", .fixConfiguration), ("unsupported_grant_type", .fixConfiguration),
+        ("invalid_scope", .fixConfiguration), ("invalid_target", .fixConfiguration), ("server_error", .retry),
+        ("temporarily_unavailable", .retry), ("something_else", .retry),
+    ])
+    func `each error code says what happens next`(code: String, disposition: Disposition) {
+        let error = refusal(.json(400, #"{"error":"\#(code)"}"#))
+        #expect(error?.disposition == disposition)
+        #expect(error?.tokenMayBeSpent == (code == "server_error"))
+    }
+
+    @Test(arguments: [
+        (TransferError.destinationRefused(reason: "EXAMPLE"), Disposition.fixConfiguration, false),
+        (.invalidRequest(reason: "EXAMPLE"), .fixConfiguration, false),
+        (.nameNotResolved(host: "op.example"), .retry, false), (.connectionFailed(host: "op.example"), .retry, false),
+        (.tlsFailed(host: "op.example", reason: "expired"), .retry, false),
+        (.timedOut(host: "op.example"), .retry, true),
+        (.responseTooLarge(limit: 1), .retry, true), (.tooManyRedirects, .retry, true),
+        (.malformedResponse(reason: "EXAMPLE"), .retry, true), (.cancelled, .retry, true),
+    ])
+    func `a failed transfer says nothing about the grant`(error: TransferError, disposition: Disposition, spent: Bool) {
+        #expect(TokenRequestError.transfer(error).disposition == disposition)
+        #expect(TokenRequestError.transfer(error).tokenMayBeSpent == spent)
+    }
+
+    @Test func `error codes keep their names`() {
+        for name in [
+            "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+            "invalid_scope", "invalid_target", "access_denied", "interaction_required", "server_error",
+            "temporarily_unavailable",
+        ] {
+            #expect(TokenErrorCode(rawValue: name).rawValue == name)
+            #expect(TokenErrorCode(standard: name)?.rawValue == name)
+        }
+        #expect(TokenErrorCode(standard: "bad_refresh_token") == nil)
+        #expect(TokenErrorCode(rawValue: "bad_refresh_token").rawValue == "bad_refresh_token")
+    }
+
+    @Test func `the answer's secrets do not show`() throws {
+        let answer = try read(.json(#"{"access_token":"CANARY1","refresh_token":"CANARY2","id_token":"CANARY3"}"#))
+        var dumped = "\(answer)" + String(reflecting: answer)
+        dump(answer, to: &dumped)
+        #expect(!dumped.contains("CANARY"))
+    }
+}

@@ -1,0 +1,55 @@
+import Accounts
+import JSON
+import Providers
+import Testing
+
+/// What the responses of a provider must become: `Fixtures/<id>/claims.json`.
+@Suite struct ClaimsTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        var provider: String
+        var name: String
+        var responses: [String: JSONValue]
+        var idToken: JSONObject?
+        var claims: JSONValue
+        var testDescription: String { "\(provider): \(name)" }
+    }
+
+    static let all: [Case] = {
+        // A fixture that can't be read leaves no cases, which the count below notices.
+        (try? ["discord", "github", "google", "oidc"].flatMap { try cases(of: $0) }) ?? []
+    }()
+
+    private static func cases(of provider: String) throws -> [Case] {
+        try (Fixture.json("\(provider)/claims.json").array ?? []).map { document in
+            var responses: [String: JSONValue] = [:]
+            for (name, value) in document["responses"]?.object ?? [:] {
+                responses[name] = try value.string.map { try Fixture(provider, $0).body() } ?? value
+            }
+            return Case(
+                provider: provider, name: document["case"]?.string ?? "", responses: responses,
+                idToken: document["id_token"]?.object, claims: document["claims"] ?? .null)
+        }
+    }
+
+    @Test func `every provider has claims to become`() {
+        #expect(Set(Self.all.map(\.provider)) == ["discord", "github", "google", "oidc"])
+        #expect(Self.all.count >= 16)
+    }
+
+    @Test(arguments: all)
+    func `responses become exactly these claims`(_ sample: Case) throws {
+        let profile = try provider(sample.provider).profile(from: sample.responses, idTokenClaims: sample.idToken)
+        #expect(try JSONValue(parsing: profile.claims) == sample.claims)
+        #expect(profile.subject.rawValue == sample.claims["sub"]?.string)
+        #expect(profile.email == sample.claims["email"]?.string)
+        #expect(profile.emailVerified == sample.claims["email_verified"]?.bool)
+        #expect(profile.preferredUsername == sample.claims["preferred_username"]?.string)
+    }
+
+    @Test(arguments: all)
+    func `raw holds the responses as they came`(_ sample: Case) throws {
+        let profile = try provider(sample.provider).profile(from: sample.responses, idTokenClaims: sample.idToken)
+        let raw = try #require(JSONValue(parsing: profile.raw).object)
+        for (name, body) in sample.responses { #expect(raw[name]?.text == body.text) }
+    }
+}
