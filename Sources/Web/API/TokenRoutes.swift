@@ -60,6 +60,17 @@ struct TokenRoutes: Sendable {
     private func token(
         _ id: AccountID, _ provider: Provider, minimumLifetime: Duration
     ) async throws -> StoredCredential {
-        try await tokens.token(for: id, provider: provider, minTTL: minimumLifetime)
+        do throws(AccessTokenError) {
+            return try await tokens.token(
+                for: id, provider: provider, minTTL: minimumLifetime, urgency: .callerWaits)
+        } catch {
+            switch error {
+            case .gone: throw Problem.accountNotFound
+            case .store(let error): throw error
+            default:
+                let problem = AccountProblem(code: error.problemCode, since: time.now(), detail: error.detail)
+                throw Problem(problem, now: time.now())
+            }
+        }
     }
 }

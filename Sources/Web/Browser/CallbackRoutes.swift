@@ -56,6 +56,9 @@ struct CallbackRoutes: Sendable {
             return response
         case .failed(let code, _, nil):
             return flow.message(.badRequest, FailureText(code: code, provider: name), code: code, context)
+        case .refused("server_error"):
+            let text = FailureText(code: "server_error", provider: name)
+            return flow.message(.serviceUnavailable, text, code: "server_error", context)
         case .refused(let code):
             return refused(code, FailureText(code: code, provider: name), request, context)
         }

@@ -41,5 +41,51 @@ struct FailureText: Sendable {
 }
 
 extension FailureText {
-    init(code: String, provider: String) { self = .ended }
+    /// For the stable codes of `Linking`.
+    init(code: String, provider: String) {
+        self =
+            switch code {
+            case "access_denied":
+                FailureText(
+                    title: "Nothing was linked", message: "You declined at \(provider), or left its page. Nothing was stored.",
+                    remedy: .startAgain)
+            case "account_held":
+                FailureText(
+                    title: "That account is already linked",
+                    message: "This \(provider) account is linked to another user here, and it stays there. Nothing was changed.",
+                    remedy: .none)
+            case "scope_missing":
+                FailureText(
+                    title: "A permission is missing",
+                    message: "\(provider) did not give the access that is needed to read your profile. Nothing was stored.",
+                    remedy: .startAgain)
+            case "provider_unavailable", "profile_unavailable":
+                FailureText(
+                    title: "\(provider) can’t be reached",
+                    message: "\(provider) did not answer as it should. Nothing was stored.", remedy: .tryLater)
+            case "client_refused", "provider_error":
+                FailureText(
+                    title: "\(provider) refused", message: "\(provider) would not complete the link. Nothing was stored.",
+                    remedy: .tellApplication)
+            case "configuration_changed":
+                FailureText(
+                    title: "The link was interrupted",
+                    message: "The settings for \(provider) changed while you were there. Nothing was stored.",
+                    remedy: .startAgain)
+            case "link_expired":
+                FailureText(
+                    title: "This link has ended",
+                    message: "It took longer than ten minutes, was finished before, or belongs to another browser.",
+                    remedy: .startAgain)
+            case "invalid_callback":
+                FailureText(
+                    title: "That answer can’t be used",
+                    message: "What came back from \(provider) is not what was asked for. Nothing was stored.",
+                    remedy: .startAgain)
+            default:
+                FailureText(
+                    title: "Something went wrong here", message: "The link could not be completed. Nothing was changed.",
+                    remedy: .tryLater)
+            }
+    }
 }

@@ -45,10 +45,16 @@ struct LinkFlow: Sendable {
             requestID: context.requestID)
     }
 
-    func failure(_ error: LinkingError, _ provider: ProviderID, _ context: WebContext) -> Response {
-        guard case .failed(let code) = error else { return message(.serviceUnavailable, .notNow, code: "", context) }
-        return message(
-            .serviceUnavailable, FailureText(code: code, provider: badge(provider).name), code: code, context)
+    func failure(_ error: LinkStartError, _ provider: ProviderID, _ context: WebContext) throws -> Response {
+        let name = badge(provider).name
+        switch error {
+        case .sessionEnded: return message(.gone, .used, code: "link_used", context)
+        case .providerNotOffered: return message(.badRequest, .badForm, code: "provider_not_offered", context)
+        case .provider(let error):
+            let code = error.disposition == .fixConfiguration ? "client_refused" : "provider_unavailable"
+            return message(.serviceUnavailable, FailureText(code: code, provider: name), code: code, context)
+        case .store(let error): throw error
+        }
     }
 
     /// Origins that a form of the session's page may be led on to. Browsers hold `form-action` against every redirect

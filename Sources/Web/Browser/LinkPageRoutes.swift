@@ -106,7 +106,7 @@ struct LinkPageRoutes: Sendable {
                 token: token, browser: cookie.secret.reveal { $0 }, provider: provider)
             return site.redirect(to: url)
         } catch {
-            return flow.failure(error, provider, context)
+            return try flow.failure(error, provider, context)
         }
     }
 
