@@ -45,21 +45,18 @@ struct ServiceAssembly: Sendable {
         transport = try CurlTransport(configuration.outgoing)
 
         let client = ProviderClient(
-            transport: transport, catalog: catalog, database: database, time: time, random: random, logger: logger)
+            transport: transport, database: database, time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: client, time: time, logger: logger)
-        let tokens = AccessTokens(
-            database: database, catalog: catalog, client: client, servers: servers, owner: owner, time: time,
-            random: random, logger: logger)
-        let profiles = ProfileFetch(client: client, servers: servers, time: time, logger: logger)
         revocations = RevocationSender(
             database: database, catalog: catalog, client: client, servers: servers, owner: owner, time: time,
             random: random, logger: logger)
+        let tokens = AccessTokens(
+            database: database, catalog: catalog, client: client, servers: servers, revocations: revocations,
+            owner: owner, time: time, logger: logger)
+        let profiles = ProfileFetch(client: client, servers: servers, time: time)
         linking = AccountLinking(
-            configuration: LinkingConfiguration(
-                publicURL: configuration.publicURL, applicationName: configuration.applicationName,
-                returnTo: configuration.returnTo),
-            database: database, catalog: catalog, client: client, servers: servers, profiles: profiles,
-            revocations: revocations, time: time, random: random, logger: logger)
+            returnTo: configuration.returnTo, database: database, catalog: catalog, client: client, servers: servers,
+            profiles: profiles, revocations: revocations, time: time, random: random, logger: logger)
 
         let accountSync = AccountSync(
             catalog: catalog, schedule: database.schedule, tokens: tokens, profiles: profiles, time: time,
@@ -76,13 +73,13 @@ struct ServiceAssembly: Sendable {
 
         let listening = ListeningSignal()
         self.listening = listening
-        web = WebServer(
-            settings: WebServer.Settings(
+        web = try WebServer(
+            WebServer.Settings(
                 publicURL: configuration.publicURL, applicationName: configuration.applicationName,
                 host: configuration.host, port: configuration.port,
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
-            database: database, catalog: catalog, linking: linking, tokens: tokens,
-            sync: SyncRequests { await SyncNowResult(onDemand, account: $0, waitingAtMost: $1) },
+            database: database, catalog: catalog, linking: linking, accessTokens: tokens,
+            sync: SyncRequests { await SyncNowResult(onDemand, account: $0, waitingAtMost: $1, time: time) },
             time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
     }
 
@@ -123,6 +120,13 @@ struct ServiceAssembly: Sendable {
     /// The port, once connections are accepted.
     @discardableResult
     func untilListening() async throws -> Int { try await listening.port() }
+
+    /// A link session for the demo's user.
+    func demoLink() async throws -> String {
+        let user = LinkSessionRequest(userID: UserID("ada")!, userLabel: "ada@example.com")
+        let (_, token) = try await linking.begin(user)
+        return token.reveal { "\(configuration.publicURL)/link/\($0)" }
+    }
 
     func close() async {
         await transport.shutDown()

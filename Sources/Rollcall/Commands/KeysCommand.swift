@@ -14,7 +14,7 @@ struct KeysCommand: AsyncParsableCommand {
             discussion: """
                 Example:  rollcall keys create dashboard --scope accounts:read --scope links:write
 
-                Scopes: \(APIScope.allCases.map(\.rawValue).joined(separator: ", "))
+                Scopes: \(APIKeyScope.allCases.map(\.rawValue).joined(separator: ", "))
                 """)
 
         @Argument(help: "What the key is for, to recognise it later.") var name: String
@@ -24,15 +24,15 @@ struct KeysCommand: AsyncParsableCommand {
 
         func run() async throws {
             let wanted = try scopes.flatMap { $0.split(separator: ",").map(String.init) }.map { text in
-                guard let scope = APIScope(rawValue: text) else {
-                    let known = APIScope.allCases.map(\.rawValue)
+                guard let scope = APIKeyScope(rawValue: text) else {
+                    let known = APIKeyScope.allCases.map(\.rawValue)
                     let hint = suggestion(for: text, among: known).map { "; did you mean \($0)?" } ?? ""
                     throw ValidationError("--scope \(text): there is no such scope\(hint)")
                 }
                 return scope
             }
             try await withDatabase(options) { database in
-                let (key, secret) = try await database.apiKeys.create(name: name, scopes: wanted)
+                let (key, secret) = try await database.apiKeys.create(name: name, scopes: Set(wanted))
                 Terminal.note("\(key.id): shown this once; send it as 'Authorization: Bearer …'")
                 secret.reveal { Terminal.say($0) }
             }
@@ -54,7 +54,7 @@ struct KeysCommand: AsyncParsableCommand {
                 } else {
                     let rows = keys.map { key in
                         [
-                            key.id.rawValue, key.name, key.scopes.map(\.rawValue).joined(separator: ","),
+                            key.id.rawValue, key.name, key.scopes.map(\.rawValue).sorted().joined(separator: ","),
                             key.createdAt.rfc3339, key.lastUsedAt?.rfc3339 ?? "never",
                         ]
                     }
@@ -89,7 +89,7 @@ struct KeysCommand: AsyncParsableCommand {
 extension APIKey {
     fileprivate var json: JSONValue {
         var object: JSONObject = [
-            "id": .string(id.rawValue), "name": .string(name), "scopes": .array(scopes.map { .string($0.rawValue) }),
+            "id": .string(id.rawValue), "name": .string(name), "scopes": .array(scopes.map(\.rawValue).sorted().map { .string($0) }),
             "created_at": .string(createdAt.rfc3339),
         ]
         if let lastUsedAt { object["last_used_at"] = .string(lastUsedAt.rfc3339) }

@@ -10,7 +10,8 @@ struct MigrateCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await withDatabase(options) { database in
-            Terminal.note("The database is at schema \(try await database.schemaName()).")
+            try await database.check()
+            Terminal.note("\(database.path) is at this program's schema.")
         }
     }
 }

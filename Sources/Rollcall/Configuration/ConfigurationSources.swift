@@ -25,6 +25,8 @@ struct ConfigurationSources: Sendable {
     private(set) var instanceNames: [String] = []
     /// The keys of one instance, such as `variables.site`.
     private(set) var instanceKeys: [String: [String]] = [:]
+    /// Where the file names an instance.
+    private(set) var instancePlaces: [String: SourcePlace] = [:]
     private(set) var problems: [String] = []
 
     /// - Parameters:
@@ -187,6 +189,7 @@ extension ConfigurationSources {
             guard accepts(path, at: keyNode) else { continue }
             if path.count == 2, path[0] == "providers" {
                 if !instanceNames.contains(name) { instanceNames.append(name) }
+                instancePlaces[name] = keyNode.place
                 if value.isNull { continue }
             }
             if let nested = value.mapping {

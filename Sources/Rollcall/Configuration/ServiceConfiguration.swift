@@ -235,27 +235,11 @@ extension SettingReader {
                     clientID: find("client_id")?.text, clientSecret: find("client_secret").map { Secret($0.text) },
                     scopes: scopes, clientAuthentication: find("client_authentication")?.text,
                     authorizationParameters: named(below: "authorization.parameters"),
-                    syncInterval: durations["interval"], minimumInterval: durations["minimum_interval"],
-                    maximumAge: durations["maximum_age"],
-                    place: keys.first.flatMap { find($0)?.place }))
+                    sync: InstanceConfiguration.SyncOverrides(
+                        interval: durations["interval"], minimumInterval: durations["minimum_interval"],
+                        maximumAge: durations["maximum_age"]),
+                    place: sources.instancePlaces[name]))
         }
         return instances
-    }
-}
-
-extension Duration {
-    /// `90s`, `15m`, `6h`, `1d`, `250ms`.
-    init?(configured text: String) {
-        let units: [(String, Int64)] = [
-            ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000),
-        ]
-        for (unit, milliseconds) in units where text.hasSuffix(unit) {
-            guard let count = Int64(text.dropLast(unit.count)), count >= 0 else { continue }
-            let (product, overflow) = count.multipliedReportingOverflow(by: milliseconds)
-            guard !overflow else { return nil }
-            self = .milliseconds(product)
-            return
-        }
-        return nil
     }
 }

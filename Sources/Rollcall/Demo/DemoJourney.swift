@@ -96,7 +96,7 @@ struct DemoJourney {
         for provider in ["discord", "google"] {
             guard let account = accounts[provider], let site = SimulatedSite(provider) else { continue }
             let before = try await accessToken(account)
-            simulator.expireAccessTokens(of: site)
+            try simulator.inject(SimulatedFault(.expireAccessTokens), at: site)
             let synced = try await call(.post, "/v1/accounts/\(account)/sync", fields: ["prefer": "wait=20"])
             try expect(synced.status == 200, "\(provider): the access token expired, and the sync went through all the same")
             let after = try await accessToken(account)

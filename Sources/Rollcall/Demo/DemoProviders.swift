@@ -7,7 +7,7 @@ import Store
 /// How the service and the simulator are told of each other.
 enum DemoProviders {
     static let sites: [SimulatedSite] = [.discord, .github, .google]
-    static let keyScopes: [APIScope] = [.linksWrite, .accountsRead, .accountsWrite, .tokensRead]
+    static let keyScopes: Set<APIKeyScope> = [.linksWrite, .accountsRead, .accountsWrite, .tokensRead]
 
     static func clientSecret(of site: SimulatedSite) -> String { "EXAMPLE-\(site)-secret" }
 
