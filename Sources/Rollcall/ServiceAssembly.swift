@@ -55,7 +55,8 @@ struct ServiceAssembly: Sendable {
             owner: owner, time: time, logger: logger)
         let profiles = ProfileFetch(client: client, servers: servers, time: time)
         linking = AccountLinking(
-            returnTo: configuration.returnTo, database: database, catalog: catalog, client: client, servers: servers,
+            publicURL: configuration.publicURL, returnTo: configuration.returnTo, database: database, catalog: catalog,
+            client: client, servers: servers,
             profiles: profiles, revocations: revocations, time: time, random: random, logger: logger)
 
         let accountSync = AccountSync(
@@ -123,9 +124,8 @@ struct ServiceAssembly: Sendable {
 
     /// A link session for the demo's user.
     func demoLink() async throws -> String {
-        let user = LinkSessionRequest(userID: UserID("ada")!, userLabel: "ada@example.com")
-        let (_, token) = try await linking.begin(user)
-        return token.reveal { "\(configuration.publicURL)/link/\($0)" }
+        let order = AccountLinking.Order(userID: "ada", userLabel: "ada@example.com")
+        return try await linking.begin(order).url.reveal { $0 }
     }
 
     func close() async {
