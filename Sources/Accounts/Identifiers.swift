@@ -1,4 +1,5 @@
-/// The application's own id for its user: opaque, 1…255 characters, no control characters.
+/// The application's own id for its user: opaque, 1…255 characters, no control characters. Equal where
+/// the bytes are equal, as in the database; Swift's strings are equal when merely canonically equivalent.
 package struct UserID: Hashable, Sendable, CustomStringConvertible {
     package let rawValue: String
 
@@ -8,6 +9,9 @@ package struct UserID: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String { rawValue }
+
+    package static func == (left: Self, right: Self) -> Bool { left.rawValue.hasSameBytes(as: right.rawValue) }
+    package func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
 }
 
 /// The name of a configured provider instance, `{provider}` in every URL: lower-case letters, digits and hyphens,
@@ -28,7 +32,8 @@ package struct ProviderID: Hashable, Sendable, Comparable, CustomStringConvertib
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// The provider's stable id for a person, 1…255 characters. Never parsed as a number: ids go beyond 2^53.
+/// The provider's stable id for a person, 1…255 characters. Never parsed as a number: ids go beyond 2^53. Equal
+/// where the bytes are equal.
 package struct Subject: Hashable, Sendable, CustomStringConvertible {
     package let rawValue: String
 
@@ -38,6 +43,9 @@ package struct Subject: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String { rawValue }
+
+    package static func == (left: Self, right: Self) -> Bool { left.rawValue.hasSameBytes(as: right.rawValue) }
+    package func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
 }
 
 /// One value of OAuth's `scope` (RFC 6749 §3.3): printable ASCII without space, quote or backslash.
@@ -78,7 +86,10 @@ package struct Identifier<Kind: Identified>: Hashable, Sendable, Comparable, Cus
         let prefix = Kind.identifierPrefix
         guard rawValue.hasPrefix(prefix), rawValue.utf8.count == prefix.utf8.count + 26 else { return nil }
         let digits = rawValue.utf8.dropFirst(prefix.utf8.count)
-        guard digits.allSatisfy({ crockfordDigits.contains($0) }) else { return nil }
+        // 26 digits hold 130 bits; the first carries three of the 128.
+        guard digits.allSatisfy({ crockfordDigits.contains($0) }), digits.first! <= UInt8(ascii: "7") else {
+            return nil
+        }
         self.rawValue = rawValue
     }
 
@@ -109,6 +120,9 @@ package struct Identifier<Kind: Identified>: Hashable, Sendable, Comparable, Cus
 private let crockfordDigits = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
 
 extension String {
+    /// Swift's `==` also holds between canonically equivalent strings.
+    func hasSameBytes(as other: String) -> Bool { self == other && utf8.elementsEqual(other.utf8) }
+
     /// No C0, C1 or delete, so that the value can stand in a log line or a header.
     fileprivate var hasNoControlCharacters: Bool {
         unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) }

@@ -49,7 +49,7 @@ package actor AccessTokens {
 
     /// A credential whose access token is good for at least `minTTL`, as far as the provider gives such tokens.
     package func token(
-        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency
+        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency = .callerWaits
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await read(account)
         guard needsRefresh(stored, account: account, minTTL: minTTL) else { return stored }
