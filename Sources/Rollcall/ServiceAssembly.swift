@@ -3,6 +3,7 @@ import Cryptography
 import Foundation
 import Linking
 import Logging
+import OAuth
 import Providers
 import ServiceLifecycle
 import Store

@@ -4,6 +4,7 @@ import Foundation
 import JSON
 import ProviderSimulator
 import Providers
+import Store
 import Transfer
 
 struct DemoCommand: AsyncParsableCommand {
@@ -33,7 +34,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     private func run(in folder: String) async throws {
-        let port = port ?? (once ? try freePort() : 8080)
+        let port = try port ?? (once ? freePort() : 8080)
         let serviceURL = "http://127.0.0.1:\(port)"
         let simulator = ProviderSimulator(
             DemoProviders.simulatorConfiguration(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Store
 
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

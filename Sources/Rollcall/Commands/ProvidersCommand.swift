@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import JSON
 import Linking
+import OAuth
 import Providers
 
 struct ProvidersCommand: AsyncParsableCommand {
