@@ -14,7 +14,8 @@ struct CurlMulti: @unchecked Sendable {  // a pointer: who may do what with it i
 final class CurlEasy {
     let pointer: UnsafeMutableRawPointer
     let errorBuffer: UnsafeMutablePointer<CChar>
-    private var lists: [CURLoption.RawValue: UnsafeMutablePointer<curl_slist>?] = [:]
+    private var fields = CurlList()
+    private var addresses = CurlList()
 
     init?() {
         guard let pointer = curl_easy_init() else { return nil }
@@ -25,7 +26,6 @@ final class CurlEasy {
 
     deinit {
         curl_easy_cleanup(pointer)
-        for list in lists.values { curl_slist_free_all(list) }
         errorBuffer.deallocate()
     }
 
@@ -41,20 +41,11 @@ final class CurlEasy {
     func set(_ option: CURLoption, pointer value: UnsafeMutableRawPointer?) throws(CurlFailure) {
         try check(ccurl_set_pointer(pointer, option, value))
     }
-    /// The list lives until the option is set again.
-    func set(_ option: CURLoption, _ lines: [String]) throws(CurlFailure) {
-        var list: UnsafeMutablePointer<curl_slist>?
-        for line in lines {
-            guard let longer = curl_slist_append(list, line) else {
-                curl_slist_free_all(list)
-                throw CurlFailure(code: CURLE_OUT_OF_MEMORY)
-            }
-            list = longer
-        }
-        let code = ccurl_set_list(pointer, option, list)
-        let previous = lists.updateValue(list, forKey: option.rawValue)
-        curl_slist_free_all(previous ?? nil)
-        try check(code)
+    func set(fields lines: [String]) throws(CurlFailure) {
+        try check(ccurl_set_list(pointer, CURLOPT_HTTPHEADER, fields.write(lines)))
+    }
+    func set(addresses lines: [String]) throws(CurlFailure) {
+        try check(ccurl_set_list(pointer, CURLOPT_RESOLVE, addresses.write(lines)))
     }
     func set(_ option: CURLoption, function: curl_write_callback) throws(CurlFailure) {
         try check(ccurl_set_data_function(pointer, option, function))
@@ -74,4 +65,37 @@ final class CurlEasy {
     }
 
     private func check(_ code: CURLcode) throws(CurlFailure) { if code != CURLE_OK { throw CurlFailure(code: code) } }
+}
+
+/// A list of strings as libcurl reads it, in two blocks of memory that serve one transfer after another.
+private struct CurlList: ~Copyable {
+    private var text = UnsafeMutableBufferPointer<CChar>.allocate(capacity: 512)
+    private var nodes = UnsafeMutableBufferPointer<curl_slist>.allocate(capacity: 8)
+
+    deinit {
+        text.deallocate()
+        nodes.deallocate()
+    }
+
+    /// What was written before is gone. `nil` is the empty list.
+    mutating func write(_ lines: [String]) -> UnsafeMutablePointer<curl_slist>? {
+        let textCount = lines.reduce(0) { $0 + $1.utf8.count + 1 }
+        if textCount > text.count {
+            text.deallocate()
+            text = .allocate(capacity: 2 * textCount)
+        }
+        if lines.count > nodes.count {
+            nodes.deallocate()
+            nodes = .allocate(capacity: 2 * lines.count)
+        }
+        guard var end = text.baseAddress, let first = nodes.baseAddress, !lines.isEmpty else { return nil }
+        for (index, line) in lines.enumerated() {
+            let next = index + 1 < lines.count ? first + index + 1 : nil
+            (first + index).initialize(to: curl_slist(data: end, next: next))
+            let count = line.utf8.count + 1
+            line.withCString { end.initialize(from: $0, count: count) }
+            end += count
+        }
+        return first
+    }
 }

@@ -45,7 +45,7 @@ struct CurlOptions: Sendable {
         try easy.set(CURLOPT_PROXY, configuration.proxy ?? "")
         try easy.set(CURLOPT_NOPROXY, "")
         try easy.set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
-        if !hostAddresses.isEmpty { try easy.set(CURLOPT_RESOLVE, hostAddresses) }
+        if !hostAddresses.isEmpty { try easy.set(addresses: hostAddresses) }
     }
 
     /// `receiver` is handed to the functions as their last argument.
@@ -66,7 +66,7 @@ struct CurlOptions: Sendable {
     /// time that a transfer waits for a connection.
     func apply(_ exchange: Exchange, to easy: CurlEasy) throws(CurlFailure) {
         try easy.set(CURLOPT_URL, exchange.url)
-        try easy.set(CURLOPT_HTTPHEADER, exchange.lines)
+        try easy.set(fields: exchange.lines)
         try easy.set(CURLOPT_CONNECTTIMEOUT_MS, exchange.connectMilliseconds)
         // In the clear there is no ALPN, and PIPEWAIT would wait for the first response to learn the version.
         try easy.set(

@@ -4,10 +4,11 @@ import CCurl
 final class CurlTransfer {
     let easy: CurlEasy
     private let options: CurlOptions
-    private(set) var submission: Submission?
+    private(set) var exchange: Exchange?
+    private var continuation: CheckedContinuation<Result<TransferResponse, TransferError>, Never>?
     /// Its index among those running.
     var place = 0
-    var deadline: Monotonic { submission?.exchange.deadline ?? .distantFuture }
+    var deadline: Monotonic { exchange?.deadline ?? .distantFuture }
     private var response = ResponseReader(bodyBytesMax: 0, headerBytesMax: 0)
     /// How much of the request's body is with libcurl.
     private var bodySent = 0
@@ -29,7 +30,8 @@ final class CurlTransfer {
 
     func begin(_ submission: Submission) throws(CurlFailure) {
         let exchange = submission.exchange
-        self.submission = submission
+        self.exchange = exchange
+        continuation = submission.continuation
         response = ResponseReader(bodyBytesMax: exchange.bodyBytesMax, headerBytesMax: exchange.headerBytesMax)
         bodySent = 0
         refusedAddress = false
@@ -39,10 +41,9 @@ final class CurlTransfer {
 
     /// Ends the exchange and frees what belongs to it.
     func finish(_ result: Result<TransferResponse, TransferError>) {
-        let submission = submission
-        self.submission = nil
+        exchange = nil
         response = ResponseReader(bodyBytesMax: 0, headerBytesMax: 0)
-        submission?.continuation.resume(returning: result)
+        continuation.take()?.resume(returning: result)
     }
 
     func result(_ code: CURLcode) -> Result<TransferResponse, TransferError> {
@@ -56,19 +57,19 @@ final class CurlTransfer {
 
     /// Before the request could leave, a deadline is a failure to connect: nothing was spent.
     var timeOut: TransferError {
-        let host = submission?.exchange.destination.host ?? ""
+        let host = exchange?.destination.host ?? ""
         return mayHaveBeenSent ? .timedOut(host: host) : .connectionFailed(host: host)
     }
 
     private func failure(_ code: CURLcode) -> TransferError? {
         if let tooLarge = response.tooLarge { return .responseTooLarge(limit: tooLarge) }
         if code == CURLE_OK { return nil }
-        let host = submission?.exchange.destination.host ?? ""
+        let host = exchange?.destination.host ?? ""
         if code == CURLE_OPERATION_TIMEDOUT { return timeOut }
         if mayHaveBeenSent {
             // libcurl keeps limits of its own on header lines; from 8.6 on it calls that CURLE_TOO_LARGE, 100.
             if code == CURLE_OUT_OF_MEMORY || code.rawValue == 100 {
-                return .responseTooLarge(limit: submission?.exchange.headerBytesMax ?? 0)
+                return .responseTooLarge(limit: exchange?.headerBytesMax ?? 0)
             }
             return .malformedResponse(reason: CurlFailure(code: code).reason)
         }
@@ -124,7 +125,7 @@ extension CurlTransfer {
     }
 
     private func copyBody(to buffer: UnsafeMutableRawBufferPointer) -> Int {
-        guard let body = submission?.exchange.body else { return 0 }
+        guard let body = exchange?.body else { return 0 }
         let count = min(buffer.count, body.count - bodySent)
         body.withUnsafeBytes {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[bodySent..<bodySent + count]))
@@ -137,7 +138,7 @@ extension CurlTransfer {
         if options.configuration.proxy != nil { return true }  // every socket leads to the proxy
         var bytes = [UInt8](repeating: 0, count: 16)
         let count = ccurl_address_bytes(address, &bytes)
-        guard let ip = IPAddress(bytes: Array(bytes[..<count])), let destination = submission?.exchange.destination,
+        guard let ip = IPAddress(bytes: Array(bytes[..<count])), let destination = exchange?.destination,
             options.policy.permits(ip, for: destination)
         else {
             refusedAddress = true

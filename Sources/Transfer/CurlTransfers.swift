@@ -45,7 +45,7 @@ final class CurlTransfers {
     }
 
     func cancel(_ exchange: Exchange) {
-        guard let transfer = running.first(where: { $0.submission?.exchange === exchange }) else { return }
+        guard let transfer = running.first(where: { $0.exchange === exchange }) else { return }
         end(transfer, .failure(.cancelled))
     }
 

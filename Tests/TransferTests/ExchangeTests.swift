@@ -92,6 +92,21 @@ struct ExchangeTests {
         #expect(server.requests.count == 2)
     }
 
+    @Test func `sends many long fields, then few, from one handle`() async throws {
+        let server = try LoopbackServer.answering(.response())
+        defer { server.stop() }
+        let transport = try makeTransport()
+        for count in [0, 1, 8, 9, 40, 2] {
+            var fields = HeaderFields()
+            for number in 0..<count {
+                fields.append(name: "X-\(number)", value: String(repeating: "\(number % 10)", count: 700 + number))
+            }
+            _ = try await transport.send(TransferRequest(.get, server.url(), fields: fields))
+            let sent = try #require(server.requests.last).lines.filter { $0.hasPrefix("X-") }
+            #expect(sent == fields.map { "\($0.name): \($0.value)" })
+        }
+    }
+
     @Test func `lets a request name its own user agent`() async throws {
         let server = try LoopbackServer.answering(.response())
         defer { server.stop() }

@@ -106,7 +106,7 @@ struct LimitTests {
         let slow = Task { try await transport.send(TransferRequest(.get, server.url("/slow"))).status }
         await server.requests(atLeast: 1)
         let response = try await transport.send(
-            TransferRequest(.get, server.url("/next"), limits: TransferLimits(connect: .milliseconds(100))))
+            TransferRequest(.get, server.url("/next"), limits: TransferLimits(connect: .milliseconds(400))))
         #expect(response.status == 200)
         #expect(try await slow.value == 200)
         #expect(server.acceptedCount == (keepsAlive ? 1 : 2))

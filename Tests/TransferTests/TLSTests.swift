@@ -87,7 +87,7 @@ final class TLSTests {
             guard let request = connection.readRequest() else { return }
             if request.path == "/slow" {
                 var nothing: [pollfd] = []
-                poll(&nothing, 0, 800)
+                poll(&nothing, 0, 1500)
             }
             connection.write(.response("200 OK", ["Connection: close"], "{}"))
         }
@@ -100,7 +100,7 @@ final class TLSTests {
         let slow = Task { try await transport.send(TransferRequest(.get, url)).status }
         await server.requests(atLeast: 1)
         let response = try await transport.send(
-            TransferRequest(.get, front.url("/next"), limits: TransferLimits(connect: .milliseconds(400))))
+            TransferRequest(.get, front.url("/next"), limits: TransferLimits(connect: .milliseconds(1200))))
         #expect(response.status == 200)
         #expect(try await slow.value == 200)
     }
