@@ -81,7 +81,9 @@ let package = Package(
                 "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", hummingbird, logging,
                 mustache,
             ], exclude: ["Pages"], swiftSettings: strict, plugins: ["EmbedFiles"]),
-        .target(name: "ProviderSimulator", dependencies: [hummingbird, crypto, cryptoExtras, logging], swiftSettings: strict),
+        .target(
+            name: "ProviderSimulator", dependencies: [hummingbird, crypto, cryptoExtras, logging], swiftSettings: strict
+        ),
         .executableTarget(
             name: "Rollcall",
             dependencies: [

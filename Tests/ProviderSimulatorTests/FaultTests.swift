@@ -185,6 +185,7 @@ import Testing
             }
             #expect(ContinuousClock.now - start >= .milliseconds(150))
             #expect(journey.counters[.profile].concurrentMax > 1)
+            #expect(journey.counters.concurrentMax == journey.counters[.profile].concurrentMax)
             #expect(journey.counters[.profile].requests == 8)
             #expect(journey.counters.pendingFaults == 1)
             journey.simulator.clearFaults(at: .discord)

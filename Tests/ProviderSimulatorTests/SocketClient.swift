@@ -18,6 +18,7 @@ struct SocketClient: Sendable {
 
         /// The object in the body, empty where there is none.
         var json: [String: Any] { jsonValue as? [String: Any] ?? [:] }
+        /// `nil` where the body is not JSON.
         var jsonValue: Any? { try? JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed) }
         subscript(member: String) -> String? { json[member] as? String }
 
