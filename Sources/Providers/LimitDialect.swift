@@ -147,11 +147,10 @@ enum IETFLimit {
 enum GitHubLimit {
     static func announcement(_ response: TransferResponse, retryAfter: Timestamp?, now: Timestamp) -> Announcement? {
         let fields = response.fields
-        // The limits in a 401 are those of the address, not of the token's user.
-        guard response.status != 401 else { return nil }
         let isSpent = fields["x-ratelimit-remaining"].flatMap(WaitUnit.number) == 0
         let reset = fields["x-ratelimit-reset"].flatMap { WaitUnit.epochSeconds.instant($0, now: now) }
         if response.status < 400 { return isSpent ? Announcement(reach: .token, instants: [reset]) : nil }
+        // No other refusal is a limit; the fields of a 401 are those of the address, not of the token's user.
         guard response.status == 403 || response.status == 429 else { return nil }
 
         // Secondary limits concern the client: concurrency, points a minute, content made.
