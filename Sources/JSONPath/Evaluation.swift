@@ -133,14 +133,33 @@ struct Evaluation {
         }
     }
 
-    private func holds(_ comparison: ComparisonOperator, _ left: JSONValue?, _ right: JSONValue?) -> Bool {
+    private mutating func holds(_ comparison: ComparisonOperator, _ left: JSONValue?, _ right: JSONValue?) -> Bool {
         switch comparison {
-        case .equal: left == right
-        case .notEqual: left != right
+        case .equal: areEqual(left, right)
+        case .notEqual: !areEqual(left, right)
         case .less: isLess(left, right)
         case .greater: isLess(right, left)
-        case .lessOrEqual: isLess(left, right) || left == right
-        case .greaterOrEqual: isLess(right, left) || left == right
+        case .lessOrEqual: isLess(left, right) || areEqual(left, right)
+        case .greaterOrEqual: isLess(right, left) || areEqual(left, right)
+        }
+    }
+
+    /// As `==`, but counted: one comparison may be made for every element of a long list.
+    private mutating func areEqual(_ left: JSONValue?, _ right: JSONValue?) -> Bool {
+        stepsLeft -= 1
+        switch (left, right) {
+        case (.array(let left), .array(let right)):
+            guard left.count == right.count else { return false }
+            for (left, right) in zip(left, right) where stepsLeft <= 0 || !areEqual(left, right) { return false }
+            return true
+        case (.object(let left), .object(let right)):
+            guard left.count == right.count else { return false }
+            for (name, value) in left where stepsLeft <= 0 || !areEqual(value, right[name]) { return false }
+            return true
+        case (.string(let left), .string(let right)):
+            stepsLeft -= min(left.utf8.count, right.utf8.count) / 64
+            return .string(left) == .string(right) as JSONValue
+        default: return left == right
         }
     }
 

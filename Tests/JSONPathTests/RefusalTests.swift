@@ -44,6 +44,10 @@ struct RefusalTests {
         #expect(try JSONPath("$..[0]").values(in: deep) == [])
         #expect(try JSONPath("$..*..*").locations(in: deep) == [])
         #expect(try JSONPath("$..*").removing(from: deep) == deep)
+        let long = JSONValue.array(Array(repeating: ["x": .string(String(repeating: "y", count: 1000))], count: 1000))
+        let twins: JSONValue = ["a": long, "b": long, "list": .array(Array(repeating: 1, count: 5000))]
+        #expect(try JSONPath("$[?$.a == $.b]").values(in: twins).count == 3)
+        #expect(try JSONPath("$.list[?$.a == $.b]").values(in: twins) == [])
     }
 
     @Test func `walks a document far deeper than the parser allows`() throws {
