@@ -42,14 +42,16 @@ struct ConfigurationError: Error, CustomStringConvertible {
 }
 
 extension ServiceConfiguration {
-    /// - Parameter file: the `--config` file; without one `./rollcall.yaml` is read where it exists.
+    /// - Parameters:
+    ///   - file: the `--config` file; without one `./rollcall.yaml` is read where it exists.
+    ///   - readsFile: `false` leaves every file alone.
     static func load(
-        file: String? = nil, flags: [String: Found] = [:],
+        file: String? = nil, readsFile: Bool = true, flags: [String: Found] = [:],
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws(ConfigurationError) -> ServiceConfiguration {
         let path = file ?? environment["ROLLCALL_CONFIG"]
-        let sources = ConfigurationSources(
-            flags: flags, environment: environment, file: try parse(path: path, isOptional: path == nil))
+        let root = readsFile ? try parse(path: path, isOptional: path == nil) : nil
+        let sources = ConfigurationSources(flags: flags, environment: environment, file: root)
         var reader = SettingReader(sources: sources)
         let configuration = reader.configuration(environment: environment)
         guard reader.problems.isEmpty else { throw ConfigurationError(problems: reader.problems) }

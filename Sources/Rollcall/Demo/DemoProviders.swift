@@ -29,7 +29,7 @@ enum DemoProviders {
     ) throws(ConfigurationError) -> ServiceConfiguration {
         func said(_ value: String...) -> Found { Found(values: value, place: "the demo") }
         var configuration = try ServiceConfiguration.load(
-            file: "/dev/null",
+            readsFile: false,
             flags: [
                 "http.port": said(String(port)), "application.name": said("Rollcall's demo"),
                 "application.return_to": said("http://127.0.0.1:\(port)"),
