@@ -10,6 +10,7 @@ package struct JSONNumber: Sendable, CustomStringConvertible {
 
     /// `nil` where the text is not a number by RFC 8259 §6.
     package init?(_ text: String) {
+        // Why it is none is of no interest.
         guard case .number(let number) = try? JSONValue(parsing: text), number.text == text else { return nil }
         self = number
     }
