@@ -25,6 +25,7 @@ struct ServiceAssembly: Sendable {
     let syncService: SyncService
     let revocations: RevocationSender
     let web: WebServer
+    private let services: ServiceGroup
     private let lock: ServiceLock?
     private let listening: ListeningSignal
     private let logger: Logger
@@ -83,6 +84,10 @@ struct ServiceAssembly: Sendable {
             database: database, catalog: catalog, linking: linking, accessTokens: tokens,
             sync: SyncRequests { await SyncNowResult(onDemand, account: $0, waitingAtMost: $1, time: time) },
             time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
+        var group = ServiceGroupConfiguration(
+            services: [syncService, web], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = .seconds(15)
+        services = ServiceGroup(configuration: group)
     }
 
     /// Until SIGTERM or SIGINT; what is under way has 15 seconds to finish.
@@ -106,11 +111,8 @@ struct ServiceAssembly: Sendable {
                 logger.warning("A provider is used without PKCE", metadata: ["provider": "\(provider.id)"])
             }
         }
-        var group = ServiceGroupConfiguration(
-            services: [syncService, web], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        group.maximumGracefulShutdownDuration = .seconds(15)
         do {
-            try await ServiceGroup(configuration: group).run()
+            try await services.run()
         } catch {
             await close()
             throw error
@@ -118,6 +120,9 @@ struct ServiceAssembly: Sendable {
         await close()
         logger.info("Rollcall stops")
     }
+
+    /// As SIGTERM does.
+    func stop() async { await services.triggerGracefulShutdown() }
 
     /// The port, once connections are accepted.
     @discardableResult

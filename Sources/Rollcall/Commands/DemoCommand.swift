@@ -50,36 +50,41 @@ struct DemoCommand: AsyncParsableCommand {
 
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await service.run() }
-            group.addTask { try await simulator.run() }
             try await service.untilListening()
             if once {
                 Terminal.say("Rollcall at \(serviceURL), the simulator at \(simulator.baseURL)")
-                let transport = try CurlTransport(
-                    OutgoingConfiguration(userAgent: "rollcall-demo", allowedPrivateHosts: ["127.0.0.1"]))
-                let journey = DemoJourney(
-                    baseURL: serviceURL, apiKey: key, simulator: simulator, transport: transport,
-                    say: { Terminal.say($0) })
-                do {
-                    try await journey.run()
-                } catch {
-                    Terminal.note("The journey ended early: \(error)")
-                    group.cancelAll()
-                    throw ExitCode.someFailed
-                }
-                Terminal.say("All of it held.")
-                await transport.shutDown()
-                group.cancelAll()
-            } else {
-                let link = try await service.demoLink()
-                announce(serviceURL: serviceURL, key: key, simulatorURL: simulator.baseURL, link: link)
+                let outcome = await journey(serviceURL, key: key, simulator: simulator)
+                await service.stop()
+                try await group.waitForAll()
+                await simulator.stop()
+                return try outcome.get()
             }
-            do {
-                while try await group.next() != nil {}
-            } catch is CancellationError {
-                // The journey is over, or a signal ended it.
-            }
+            announce(
+                serviceURL: serviceURL, key: key, simulatorURL: simulator.baseURL, link: try await service.demoLink())
+            group.addTask { try await simulator.run() }
+            // The service ends by a signal; the simulator goes with it.
+            try await group.next()
+            group.cancelAll()
         }
-        await simulator.stop()
+    }
+
+    private func journey(
+        _ serviceURL: String, key: Secret, simulator: ProviderSimulator
+    ) async -> Result<Void, ExitCode> {
+        do {
+            let transport = try CurlTransport(
+                OutgoingConfiguration(userAgent: "rollcall-demo", allowedPrivateHosts: ["127.0.0.1"]))
+            try await DemoJourney(
+                baseURL: serviceURL, apiKey: key, simulator: simulator, transport: transport,
+                say: { Terminal.say($0) }
+            ).run()
+            await transport.shutDown()
+            Terminal.say("All of it held.")
+            return .success(())
+        } catch {
+            Terminal.note("The journey ended early: \(error)")
+            return .failure(.someFailed)
+        }
     }
 
     private func announce(serviceURL: String, key: Secret, simulatorURL: String, link: String) {
