@@ -293,7 +293,7 @@ providers:
         check(state()["token"] == 0, "and no token was asked for")
 
         result = rollcall.link("library", "u7", journey("yes"))
-        check(result.get("status") == "linked", f"linked with PKCE and a form-encoded Basic secret: {result}")
+        check(result.get("status") == "linked", f"linked with PKCE and a secret that is not plain ASCII: {result}")
         account = result["account_id"]
         status, profile, _ = rollcall.call("GET", "/v1/profiles/library/7309486502934528123")
         check(status == 200 and profile["claims"]["name"] == "Ada Example", "found by the provider's own id, beyond 2^53")

@@ -173,8 +173,8 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
             InstanceConfiguration(id: "github", clientID: "EXAMPLE-id\n", clientSecret: Secret("EXAMPLE-secret\r\n")))
         #expect(
             found == [
-                "providers.github.client_id: expected printable ASCII without line breaks",
-                "providers.github.client_secret: expected printable ASCII without line breaks",
+                "providers.github.client_id: expected no line breaks or other control characters",
+                "providers.github.client_secret: expected no line breaks or other control characters",
             ])
     }
 
