@@ -15,6 +15,8 @@ import Web
 /// The whole service, put together from top to bottom.
 struct ServiceAssembly: Sendable {
     static let version = "0.1.0"
+    /// How the leases begin that the one serving process takes.
+    private static let serviceOwner = "serve-"
 
     let configuration: ServiceConfiguration
     let database: Database
@@ -35,7 +37,7 @@ struct ServiceAssembly: Sendable {
         let time = SystemTime()
         let random = SystemRandom()
         let logger = Logger(label: "rollcall")
-        let owner = "\(ProcessInfo.processInfo.processIdentifier)-\(Hexadecimal.encode(random.bytes(4)))"
+        let owner = (servesAlone ? Self.serviceOwner : "command-") + Hexadecimal.encode(random.bytes(8))
         self.configuration = configuration
         self.logger = logger
 
@@ -112,6 +114,8 @@ struct ServiceAssembly: Sendable {
             }
         }
         do {
+            // The lock is ours: whoever held these was killed.
+            if lock != nil { try await database.releaseLeases(ofOwnersBeginning: Self.serviceOwner) }
             try await services.run()
         } catch {
             await close()

@@ -25,7 +25,7 @@ package final class Database: Sendable {
     /// What an operator should know of the file and its directory.
     package let warnings: [String]
 
-    private let connections: Connections
+    let connections: Connections
 
     /// Opens or creates, migrates, checks the key. Refuses what a newer version wrote, and a key ring that lacks a key in
     /// use, before anything is written.

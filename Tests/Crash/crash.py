@@ -146,7 +146,7 @@ providers:
         time.sleep(chance.uniform(0, 0.12))
         self.kill()
         thread.join()
-        self.control(site="discord", clear=True)
+        self.control(site="discord", clear=["faults"])
         self.start()
         counts["kills"] += 1
         return result[0] if result else None
@@ -177,7 +177,8 @@ def main(folder):
     people = None
     try:
         service.start()
-        people = [p["id"] for p in service.counters()["people"] if p["site"] == "discord"]
+        people = [p["id"] for p in json.load(urllib.request.urlopen(
+            service.simulator_base + "/control/people/discord", timeout=10))]
         linked = {}
         for round in range(ROUNDS):
             person = people[round % len(people)]
@@ -230,7 +231,7 @@ def main(folder):
                 time.sleep(0.1)
         state = service.counters()
         print(f"crashes: {dict(counts)}; accounts lost: 0; at the simulator: "
-              f"{ {k: v for k, v in state['sites']['discord'].items() if k in ('refreshes', 'reuse_detections', 'grace_replays')} }")
+              f"{ {k: v for k, v in state['discord'].items() if k in ('refreshes', 'reuse_detections', 'grace_replays')} }")
     except SystemExit:
         print((service.folder / "log").read_text(errors="replace")[-4000:], file=sys.stderr)
         raise

@@ -58,8 +58,10 @@ struct LinkFlow: Sendable {
     }
 
     /// Origins that a form of the session's page may be led on to. Browsers hold `form-action` against every redirect
-    /// that follows, and providers lead on to sign-in hosts of their own or their customers', which nobody can list.
+    /// that follows, and providers lead on to sign-in hosts of their own or their customers', which nobody can list. A
+    /// service on plain http is one on a developer's machine, and so are its providers.
     func formTargets(_ session: LinkSession) -> [String] {
+        if site.origin.hasPrefix("http:") { return ["https:", "http:"] }
         let returnOrigin = session.returnTo.flatMap { Site.origin(of: $0) }
         return ["https:"] + [returnOrigin].compactMap(\.self).filter { !$0.hasPrefix("https:") }
     }
