@@ -56,6 +56,7 @@ def look(name):
             overflow = driver.execute_script(
                 "return document.documentElement.scrollWidth - document.documentElement.clientWidth")
             check(overflow <= 0, f"{name}: nothing to scroll sideways at {width} px, {scheme}")
+            driver.execute_script("document.getAnimations().forEach(a => a.finish())")
             if device != "narrow":
                 driver.save_screenshot(str(SCREENSHOTS / f"{name}-{device}-{scheme}.png"))
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
