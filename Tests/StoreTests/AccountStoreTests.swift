@@ -241,7 +241,8 @@ import Testing
         for number in 0..<12 {
             fixture.time.advance(by: .seconds(1))
             let profile = try Profile.example(
-                "\(number)", name: "N\(number)", email: "Person\(number % 4)@Example.com", username: "Name\(number % 3)")
+                "\(number)", name: "N\(number)", email: "Person\(number % 4)@Example.com", username: "Name\(number % 3)"
+            )
             accounts.append(
                 try await fixture.link(
                     "\(number)", user: "user-\(number % 6)", provider: number % 2 == 0 ? "github" : "discord",
@@ -294,7 +295,9 @@ import Testing
         let fixture = try Fixture()
         for filter in [AccountFilter(), AccountFilter(changedSince: .epoch)] {
             for cursor in ["", "x", "1-2", "acc_'; DROP TABLE change"] {
-                let error = await storeError { try await fixture.database.accounts.list(filter, after: cursor, limit: 5) }
+                let error = await storeError {
+                    try await fixture.database.accounts.list(filter, after: cursor, limit: 5)
+                }
                 #expect(error == .inconsistent("after: not a cursor of this list"))
             }
         }

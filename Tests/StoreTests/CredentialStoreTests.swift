@@ -61,7 +61,8 @@ import Testing
         let account = try await fixture.link()
         let store = fixture.database.credentials
         _ = try await store.beginRefresh(account.id, owner: "a", lease: .seconds(60))
-        let new = Credential.example(access: "access-EXAMPLE-2", refresh: "refresh-EXAMPLE-2", scopes: ["read:user", "x"])
+        let new = Credential.example(
+            access: "access-EXAMPLE-2", refresh: "refresh-EXAMPLE-2", scopes: ["read:user", "x"])
         #expect(try await store.commitRefresh(account.id, owner: "a", from: 1, new))
         #expect(try await store.read(account.id) == StoredCredential(credential: new, generation: 2))
         #expect(try await fixture.database.accounts.account(account.id)?.scopes.map(\.rawValue) == ["read:user", "x"])
@@ -146,7 +147,8 @@ import Testing
         try await store.abandonRefresh(account.id, owner: "a", generation: 1, tokenMayBeSpent: false)
         #expect(try await store.read(account.id)?.refreshInDoubtSince == begun)
         guard
-            case .claimed(_, wasInDoubt: true) = try await store.beginRefresh(account.id, owner: "b", lease: .seconds(60))
+            case .claimed(_, wasInDoubt: true) = try await store.beginRefresh(
+                account.id, owner: "b", lease: .seconds(60))
         else {
             Issue.record("the doubt was forgotten")
             return
@@ -269,9 +271,9 @@ import Testing
     }
 
     @Test func `places never read alike`() {
-        let one = SealedPlace(table: "t", column: "c", row: "r", provider: "p", user: "u|k", generation: 1)
-        let two = SealedPlace(table: "t", column: "c", row: "r", provider: "p", user: "u", generation: 1)
-        #expect(one.associatedData(keyID: "x") != two.associatedData(keyID: "k|x"))
-        #expect(one.associatedData(keyID: "x") == Array("t|c|r|p|u|k|x|1".utf8))
+        let one = SealedPlace(table: "t", column: "c", row: "r", provider: "p", user: "u|00ff|7", generation: 1)
+        let two = SealedPlace(table: "t", column: "c", row: "r", provider: "p", user: "u", generation: 7)
+        #expect(one.associatedData(keyID: "00ff") != two.associatedData(keyID: "00ff"))
+        #expect(one.associatedData(keyID: "00ff") == Array("t|c|r|p|u|00ff|7|00ff|1".utf8))
     }
 }

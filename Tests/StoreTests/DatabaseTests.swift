@@ -41,8 +41,11 @@ import Testing
     }
 
     @Test func `the schema is the golden one`() async throws {
-        let schema = try await Fixture().database.maintain { db in
-            try db.rows("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name").map { try $0.text(0) }
+        let fixture = try Fixture()
+        let schema = try await fixture.database.maintain { db in
+            try db.rows("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name").map {
+                try $0.text(0)
+            }
         }
         let text = schema.map { $0 + ";\n" }.joined()
         if text != goldenSchema { try Data(text.utf8).write(to: URL(filePath: "/tmp/rollcall-schema.sql")) }
@@ -50,8 +53,11 @@ import Testing
     }
 
     @Test func `every table is strict`() async throws {
-        let loose = try await Fixture().database.maintain { db in
-            try db.rows("SELECT name FROM pragma_table_list WHERE schema = 'main' AND NOT strict").map { try $0.text(0) }
+        let fixture = try Fixture()
+        let loose = try await fixture.database.maintain { db in
+            try db.rows("SELECT name FROM pragma_table_list WHERE schema = 'main' AND NOT strict").map {
+                try $0.text(0)
+            }
         }
         #expect(loose.sorted() == ["sqlite_schema", "sqlite_sequence"])
     }
@@ -189,7 +195,7 @@ import Testing
         let large = try Profile.example("2", name: String(repeating: "x", count: 100_000))
         let error = await storeError { try await fixture.link("2", profile: large) }
         #expect(error == .diskFull)
-        #expect(try await fixture.database.accounts.account(provider: github, subject: #require(Subject("2"))) == nil)
+        #expect(try await fixture.database.accounts.account(provider: github, subject: Subject("2")!) == nil)
         #expect(try await fixture.kinds() == [.accountLinked, .profileCreated])
         try await fixture.database.maintain { db in try db.run("PRAGMA max_page_count = 1073741823") }
         try await fixture.link("2", profile: large)

@@ -40,7 +40,8 @@ final class Fixture: Sendable {
         keyRing: KeyRing? = nil, busyTimeout: Duration = .seconds(5), seed: UInt64 = 99
     ) throws(StoreError) -> Database {
         try Database(
-            path: path, keyRing: keyRing ?? ring, time: time, random: SeededRandom(seed: seed), busyTimeout: busyTimeout)
+            path: path, keyRing: keyRing ?? ring, time: time, random: SeededRandom(seed: seed), busyTimeout: busyTimeout
+        )
     }
 
     @discardableResult
@@ -104,7 +105,7 @@ extension Profile {
     ) throws -> Profile {
         Profile(
             subject: try #require(Subject(subject)), claims: #"{"sub":"\#(subject)","name":"\#(name)"}"#,
-            raw: #"{"user":{"id":\#(subject),"name":"\#(name)"}}"#, contentHash: "hash of \(name)", email: email,
+            raw: #"{"user":{"id":"\#(subject)","name":"\#(name)"}}"#, contentHash: "hash of \(name)", email: email,
             emailVerified: email == nil ? nil : true, preferredUsername: username, validators: validators)
     }
 }
