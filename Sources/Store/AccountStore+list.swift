@@ -42,17 +42,17 @@ struct ListQuery: Sendable {
         if let provider = filter.provider { require("\(broad)a.provider = ?", provider) }
         if let status = filter.status { require("\(broad)a.status = ?", status.rawValue) }
         if let since = filter.changedSince { require("p.changed_at >= ?", since) }
-        if let after {
-            if isByChange {
+        if isByChange {
+            if let after {
                 let parts = after.split(separator: "-", omittingEmptySubsequences: false)
                 guard parts.count == 2, let time = Int64(parts[0]), let id = AccountID(String(parts[1])) else {
                     throw .inconsistent("after: not a cursor of this list")
                 }
                 require("(p.changed_at, p.account_id) > (?, ?)", time, id)
-            } else {
-                guard let id = AccountID(after) else { throw .inconsistent("after: not a cursor of this list") }
-                require("a.id > ?", id)
             }
+        } else {
+            if let after, AccountID(after) == nil { throw .inconsistent("after: not a cursor of this list") }
+            require("a.id > ?", after ?? "")
         }
         let tables =
             if leadsByProfile || isByChange {

@@ -91,7 +91,7 @@ extension Change {
         self.init(
             id: try row.id(0), kind: try row.word(1), accountID: try row.id(2), userID: try row.user(3),
             provider: try row.provider(4), at: try row.time(5),
-            version: try row.optionalText(6).map { _ in try row.int64(6) },
+            version: row.optionalInt64(6),
             patch: row.optionalText(7), problem: try row.optionalText(8).map { _ in try row.word(8) })
     }
 }

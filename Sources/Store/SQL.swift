@@ -60,6 +60,7 @@ extension Row {
     func text(_ index: Int) throws -> String { try present(optionalText(index)) }
     func optionalText(_ index: Int) -> String? { value(index) }
     func int64(_ index: Int) throws -> Int64 { try present(value(index)) }
+    func optionalInt64(_ index: Int) -> Int64? { value(index) }
     func int(_ index: Int) throws -> Int { try present(value(index)) }
     func bool(_ index: Int) throws -> Bool { try int64(index) != 0 }
     func bytes(_ index: Int) throws -> [UInt8] { try present(optionalBytes(index)) }
@@ -74,7 +75,9 @@ extension Row {
     func user(_ index: Int) throws -> UserID { try present(UserID(text(index))) }
     func provider(_ index: Int) throws -> ProviderID { try present(ProviderID(text(index))) }
     func subject(_ index: Int) throws -> Subject { try present(Subject(text(index))) }
-    func scopes(_ index: Int) throws -> [Scope] { try text(index).split(separator: " ").compactMap { Scope(String($0)) } }
+    func scopes(_ index: Int) throws -> [Scope] {
+        try text(index).split(separator: " ").compactMap { Scope(String($0)) }
+    }
 
     /// One of the words of an enum.
     func word<Word: RawRepresentable<String>>(_ index: Int) throws -> Word {
