@@ -91,7 +91,7 @@ package struct WebServer: Service {
         accounts = AccountRoutes(database: database, linking: linking)
         profiles = ProfileRoutes(database: database, sync: sync, time: time, replays: replays)
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
-        linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
+        linkSessions = LinkSessionRoutes(linking: linking, site: site, replays: replays)
         providers = ProviderRoutes(catalog: catalog, site: site)
         health = HealthRoutes(database: database, site: site)
         let flow = LinkFlow(
@@ -105,7 +105,8 @@ package struct WebServer: Service {
         let connections = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
                 ConnectionGuard(
-                    headTimeout: TimeAmount(settings.timeouts.head), bodyTimeout: TimeAmount(settings.timeouts.body))
+                    headTimeout: TimeAmount(settings.timeouts.head), bodyTimeout: TimeAmount(settings.timeouts.body),
+                    accessLog: logger)
             ],
             idleTimeout: TimeAmount(settings.timeouts.idle),
             httpDecoderConfiguration: .init(
