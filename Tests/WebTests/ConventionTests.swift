@@ -179,7 +179,7 @@ struct ConventionTests {
 
     @Test func `slow heads and slow bodies are not waited for`() async throws {
         var options = Service.Options()
-        options.timeouts = .init(head: .milliseconds(200), body: .milliseconds(200), idle: .milliseconds(200))
+        options.timeouts = .init(head: .milliseconds(200), body: .milliseconds(200), idle: .milliseconds(600))
         try await Service.run(options) { service in
             let key = try await service.fullKey()
             let head = try await service.client.exchange([Array("GET /healthz HT".utf8)])
