@@ -104,7 +104,7 @@ CREATE TABLE change (
     at INTEGER NOT NULL,
     version INTEGER,
     problem_code TEXT,
-    patch TEXT CHECK (json_valid(patch)),
+    patch TEXT CHECK (patch IS NULL OR json_valid(patch)),
     CHECK ((version IS NOT NULL) = (kind IN ('profile.created', 'profile.updated'))),
     CHECK ((problem_code IS NOT NULL) = (kind = 'account.needs_relink')),
     CHECK (patch IS NULL OR kind = 'profile.updated')

@@ -122,7 +122,7 @@ package struct AccountStore: Sendable {
         try await connections.read { transaction in
             var counts: [ProviderID: [AccountStatus: Int]] = [:]
             for row in try transaction.db.rows("SELECT provider, status, accounts FROM account_count") {
-                counts[try row.provider(0), default: [:]][try row.value(1)] = try row.int(2)
+                counts[try row.provider(0), default: [:]][try row.word(1)] = try row.int(2)
             }
             return counts
         }

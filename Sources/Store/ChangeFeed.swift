@@ -89,9 +89,9 @@ extension Change {
     /// From the columns of `ChangeFeed.page`.
     init(_ row: Row) throws {
         self.init(
-            id: try row.id(0), kind: try row.value(1), accountID: try row.id(2), userID: try row.user(3),
+            id: try row.id(0), kind: try row.word(1), accountID: try row.id(2), userID: try row.user(3),
             provider: try row.provider(4), at: try row.time(5),
             version: try row.optionalText(6).map { _ in try row.int64(6) },
-            patch: row.optionalText(7), problem: try row.optionalText(8).map { _ in try row.value(8) })
+            patch: row.optionalText(7), problem: try row.optionalText(8).map { _ in try row.word(8) })
     }
 }

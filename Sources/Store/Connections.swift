@@ -31,7 +31,7 @@ final class Connections: Sendable {
         configuration.foreignKeysEnabled = true
         configuration.prepareDatabase { db in
             // Erased means overwritten, in every connection that writes.
-            try db.execute(sql: "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;")
+            try db.execute(sql: "PRAGMA secure_delete = ON;")
         }
         pool = try DatabasePool(path: path, configuration: configuration)
         try pool.writeWithoutTransaction { db in

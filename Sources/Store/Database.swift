@@ -112,6 +112,7 @@ package final class Database: Sendable {
     }
 
     /// For tests of this module: SQL on the writer, outside of a transaction.
+    @discardableResult
     func maintain<Value: Sendable>(
         _ body: @escaping @Sendable (Connection) throws -> Value
     ) async throws(StoreError) -> Value { try await connections.maintain(body) }

@@ -229,7 +229,7 @@ extension Transaction {
             id: try row.id(0), userID: try row.user(1), userLabel: row.optionalText(2),
             provider: try row.optionalText(3).map { _ in try row.provider(3) },
             scopes: try row.optionalText(4).map { _ in try row.scopes(4) }, returnTo: row.optionalText(5),
-            confirm: try row.bool(6), createdAt: try row.time(7), expiresAt: try row.time(8), status: try row.value(9),
+            confirm: try row.bool(6), createdAt: try row.time(7), expiresAt: try row.time(8), status: try row.word(9),
             error: row.optionalText(10), accountID: try row.optionalText(11).map { _ in try row.id(11) },
             isBound: try row.bool(12))
     }

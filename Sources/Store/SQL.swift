@@ -55,31 +55,34 @@ extension Connection {
 }
 
 /// Columns by position, in the order of the statement. A value of another kind than the schema promises means that the
-/// file was changed by something else.
+/// file was changed by something else: `.corrupt`, where GRDB's own accessors would end the process.
 extension Row {
     func text(_ index: Int) throws -> String { try present(optionalText(index)) }
-    func optionalText(_ index: Int) -> String? { self[index] as String? }
-    func int64(_ index: Int) throws -> Int64 { try present(self[index] as Int64?) }
-    func int(_ index: Int) throws -> Int { try present(self[index] as Int?) }
+    func optionalText(_ index: Int) -> String? { value(index) }
+    func int64(_ index: Int) throws -> Int64 { try present(value(index)) }
+    func int(_ index: Int) throws -> Int { try present(value(index)) }
     func bool(_ index: Int) throws -> Bool { try int64(index) != 0 }
     func bytes(_ index: Int) throws -> [UInt8] { try present(optionalBytes(index)) }
-    func optionalBytes(_ index: Int) -> [UInt8]? { (self[index] as Data?).map { Array($0) } }
+    func optionalBytes(_ index: Int) -> [UInt8]? { (value(index) as Data?).map { Array($0) } }
     func time(_ index: Int) throws -> Timestamp { try present(optionalTime(index)) }
 
     func optionalTime(_ index: Int) -> Timestamp? {
-        (self[index] as Int64?).map { Timestamp(millisecondsSinceEpoch: $0) }
+        (value(index) as Int64?).map { Timestamp(millisecondsSinceEpoch: $0) }
     }
 
     func id<Kind>(_ index: Int) throws -> Identifier<Kind> { try present(Identifier(text(index))) }
     func user(_ index: Int) throws -> UserID { try present(UserID(text(index))) }
     func provider(_ index: Int) throws -> ProviderID { try present(ProviderID(text(index))) }
     func subject(_ index: Int) throws -> Subject { try present(Subject(text(index))) }
-    func scopes(_ index: Int) throws -> [Scope] {
-        try text(index).split(separator: " ").compactMap { Scope(String($0)) }
+    func scopes(_ index: Int) throws -> [Scope] { try text(index).split(separator: " ").compactMap { Scope(String($0)) } }
+
+    /// One of the words of an enum.
+    func word<Word: RawRepresentable<String>>(_ index: Int) throws -> Word {
+        try present(Word(rawValue: text(index)))
     }
 
-    func value<Value: RawRepresentable<String>>(_ index: Int) throws -> Value {
-        try present(Value(rawValue: text(index)))
+    private func value<Value: DatabaseValueConvertible>(_ index: Int) -> Value? {
+        Value.fromDatabaseValue(self[index])
     }
 
     private func present<Value>(_ value: Value?) throws(StoreError) -> Value {

@@ -20,6 +20,7 @@ extension StoreError {
         case DatabaseError.SQLITE_READONLY.rawValue, DatabaseError.SQLITE_PERM.rawValue: self = .readOnly
         case DatabaseError.SQLITE_CORRUPT.rawValue: self = .corrupt
         case DatabaseError.SQLITE_NOTADB.rawValue: self = .notADatabase
+        case DatabaseError.SQLITE_CONSTRAINT.rawValue: self = .inconsistent(message)
         case DatabaseError.SQLITE_MISUSE.rawValue where message.contains("closed"): self = .closed
         default: self = .io(message)
         }

@@ -19,12 +19,12 @@ extension Transaction {
         var problem: AccountProblem?
         if row.optionalText(7) != nil {
             problem = AccountProblem(
-                code: try row.value(7), since: try row.time(8), detail: try row.text(9),
+                code: try row.word(7), since: try row.time(8), detail: try row.text(9),
                 nextAttemptAt: row.optionalTime(10))
         }
         return LinkedAccount(
             id: try row.id(0), userID: try row.user(1), provider: try row.provider(2), subject: try row.subject(3),
-            status: try row.value(4), scopes: try row.scopes(5), linkedAt: try row.time(6),
+            status: try row.word(4), scopes: try row.scopes(5), linkedAt: try row.time(6),
             syncedAt: row.optionalTime(11), changedAt: row.optionalTime(13), nextSyncAt: row.optionalTime(12),
             problem: problem)
     }
