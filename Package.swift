@@ -81,7 +81,7 @@ let package = Package(
                 "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", hummingbird, logging,
                 mustache,
             ], exclude: ["Pages"], swiftSettings: strict, plugins: ["EmbedFiles"]),
-        .target(name: "ProviderSimulator", dependencies: [hummingbird, cryptoExtras], swiftSettings: strict),
+        .target(name: "ProviderSimulator", dependencies: [hummingbird, crypto, cryptoExtras, logging], swiftSettings: strict),
         .executableTarget(
             name: "Rollcall",
             dependencies: [
@@ -104,8 +104,11 @@ let package = Package(
         tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),
         tests("Sync", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Transfer"),
         tests(
-            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer"),
-        tests("ProviderSimulator", "JSON", "Transfer"),
+            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer",
+            fixtures: true),
+        .testTarget(
+            name: "ProviderSimulatorTests", dependencies: ["ProviderSimulator", crypto, cryptoExtras],
+            swiftSettings: strict),
         tests(
             "Rollcall", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers",
             "Store", "Sync", "Transfer", "Web"),

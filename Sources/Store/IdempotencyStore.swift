@@ -1,7 +1,10 @@
 package import Accounts
+import Cryptography
+import FoundationEssentials
+import GRDB
 
 /// A response kept for a client that repeats its request.
-package struct StoredResponse: Sendable, Equatable, Codable {
+package struct StoredResponse: Sendable, Equatable {
     package var status: Int
     package var contentType: String
     package var location: String?
@@ -28,19 +31,93 @@ package enum IdempotentRequest: Sendable, Equatable {
 /// Keys live for 24 hours; responses are sealed, for a link session's URL is a secret.
 package struct IdempotencyStore: Sendable {
     package static let lifetime = Duration.seconds(86_400)
+    /// After which a first request that never ended may be repeated.
+    static let underWayMax = Duration.seconds(60)
+
+    let connections: Connections
 
     /// `request` is anything that tells requests apart, such as method, path and body; only its hash is stored.
     package func begin(
         key: String, apiKey: APIKeyID, request: [UInt8]
-    ) async throws(StoreError) -> IdempotentRequest { throw .closed }
+    ) async throws(StoreError) -> IdempotentRequest {
+        let keyHash = Digest.sha256(Array(key.utf8))
+        let requestHash = Digest.sha256(request)
+        return try await connections.write { transaction in
+            let db = transaction.db
+            let row = try db.first(
+                """
+                SELECT request_hash, key_id, response FROM idempotent_request
+                WHERE key_hash = ? AND api_key_id = ? AND expires_at > ?
+                """, keyHash, apiKey, transaction.now)
+            guard let row else {
+                try db.run(
+                    """
+                    INSERT OR REPLACE INTO idempotent_request (key_hash, api_key_id, request_hash, expires_at)
+                    VALUES (?, ?, ?, ?)
+                    """, keyHash, apiKey, requestHash, transaction.now + Self.underWayMax)
+                return .new
+            }
+            guard constantTimeEqual(try row.bytes(0), requestHash) else { return .conflict }
+            guard let sealed = row.optionalBytes(2) else { return .underWay }
+            do {
+                let bytes = try transaction.ring.open(sealed, keyID: row.text(1), at: Self.place(keyHash, apiKey))
+                let answer = try JSONDecoder().decode(SealedResponse.self, from: Data(bytes))
+                return .repeated(
+                    StoredResponse(
+                        status: answer.status, contentType: answer.contentType, location: answer.location,
+                        body: Array(answer.body)))
+            } catch { throw StoreError.damaged("the stored response of a repeated request") }
+        }
+    }
 
     package func finish(key: String, apiKey: APIKeyID, _ response: StoredResponse) async throws(StoreError) {
-        throw .closed
+        let keyHash = Digest.sha256(Array(key.utf8))
+        let answer = SealedResponse(
+            status: response.status, contentType: response.contentType, location: response.location,
+            body: Data(response.body))
+        try await connections.write { transaction in
+            let bytes = Array(try JSONEncoder().encode(answer))
+            try transaction.db.run(
+                """
+                UPDATE idempotent_request SET response = ?, key_id = ?, expires_at = ?
+                WHERE key_hash = ? AND api_key_id = ? AND response IS NULL
+                """, transaction.ring.seal(bytes, at: Self.place(keyHash, apiKey)), transaction.ring.primary.id,
+                transaction.now + Self.lifetime, keyHash, apiKey)
+        }
     }
 
     /// The request failed and may be tried again.
-    package func abandon(key: String, apiKey: APIKeyID) async throws(StoreError) { throw .closed }
+    package func abandon(key: String, apiKey: APIKeyID) async throws(StoreError) {
+        let keyHash = Digest.sha256(Array(key.utf8))
+        try await connections.write { transaction in
+            try transaction.db.run(
+                "DELETE FROM idempotent_request WHERE key_hash = ? AND api_key_id = ? AND response IS NULL", keyHash,
+                apiKey)
+        }
+    }
 
+    /// Deletes a bounded number; returns how many.
     @discardableResult
-    package func purgeExpired() async throws(StoreError) -> Int { throw .closed }
+    package func purgeExpired() async throws(StoreError) -> Int {
+        try await connections.write { transaction in
+            try transaction.db.run(
+                """
+                DELETE FROM idempotent_request WHERE rowid IN (
+                    SELECT rowid FROM idempotent_request WHERE expires_at <= ? LIMIT 1000)
+                """, transaction.now)
+        }
+    }
+
+    private static func place(_ keyHash: [UInt8], _ apiKey: APIKeyID) -> SealedPlace {
+        SealedPlace(
+            table: "idempotent_request", column: "response", row: Hexadecimal.encode(keyHash), user: apiKey.rawValue)
+    }
+}
+
+/// What is sealed, as JSON.
+private struct SealedResponse: Codable {
+    var status: Int
+    var contentType: String
+    var location: String?
+    var body: Data
 }

@@ -12,10 +12,58 @@ package struct Allowance: Sendable, Equatable {
 }
 
 /// What may still be asked of a provider, shared by every process on the database.
+///
+/// A limit of `count` requests in a `window` is kept as a sliding window in sixteen slices, each counting what was
+/// granted in it. A bucket that refills would let nearly twice the limit pass within one window, first the burst and then
+/// what flows in after it; slices never let more than the limit pass, for up to a sixteenth of its speed.
 package struct RequestAllowanceStore: Sendable {
+    private static let slices: Int64 = 16
+
+    let connections: Connections
+
     /// Grants up to `want` of `count` requests in any `window`, leaving `reserve` of them to others; over all processes no
     /// span of that length ever holds more than `count`.
     package func withdraw(
         provider: ProviderID, key: String, count: Int, window: Duration, want: Int, reserve: Int = 0
-    ) async throws(StoreError) -> Allowance { throw .closed }
+    ) async throws(StoreError) -> Allowance {
+        let length = max(window.wholeMilliseconds, Self.slices)
+        let slice = (length + Self.slices - 1) / Self.slices
+        return try await connections.write { transaction in
+            let db = transaction.db
+            let now = transaction.now
+            let current = now.millisecondsSinceEpoch / slice * slice
+            // A clock that was set back leaves grants in the future; they were made by now at the latest.
+            let ahead = try db.rows(
+                """
+                DELETE FROM request_allowance WHERE provider = ? AND key = ? AND started_at > ? RETURNING used
+                """, provider, key, current
+            ).reduce(0) { try $0 + $1.int(0) }
+            // A grant of a slice may be as late as its end: it counts until a window after that.
+            try db.run(
+                "DELETE FROM request_allowance WHERE provider = ? AND key = ? AND started_at <= ?", provider, key,
+                now.millisecondsSinceEpoch - length - slice)
+            let used = try db.rows(
+                "SELECT started_at, used FROM request_allowance WHERE provider = ? AND key = ? ORDER BY started_at",
+                provider, key
+            ).map { (endsAt: try $0.int64(0) + slice + length, used: try $0.int(1)) }
+            let free = count - reserve - ahead - used.reduce(0) { $0 + $1.used }
+            let granted = max(0, min(want, free))
+            if granted + ahead > 0 {
+                try db.run(
+                    """
+                    INSERT INTO request_allowance (provider, key, started_at, used) VALUES (?, ?, ?, ?)
+                    ON CONFLICT DO UPDATE SET used = used + excluded.used
+                    """, provider, key, current, granted + ahead)
+            }
+            var left = free - granted
+            if left > 0 { return Allowance(granted: granted, nextAt: now) }
+            for slice in used {
+                left += slice.used
+                if left > 0 {
+                    return Allowance(granted: granted, nextAt: Timestamp(millisecondsSinceEpoch: slice.endsAt))
+                }
+            }
+            return Allowance(granted: granted, nextAt: Timestamp(millisecondsSinceEpoch: current + slice + length))
+        }
+    }
 }

@@ -1,0 +1,121 @@
+import Accounts
+import Cryptography
+import GRDB
+
+/// Where the tokens of an account belong.
+struct CredentialPlace {
+    var account: AccountID
+    var provider: ProviderID
+    var user: UserID
+    var generation: Int64
+    var table = "credential"
+
+    func column(_ name: String) -> SealedPlace {
+        SealedPlace(
+            table: table, column: name, row: account.rawValue, provider: provider.rawValue, user: user.rawValue,
+            generation: generation)
+    }
+}
+
+/// A row of `credential`, its tokens still sealed.
+struct CredentialRow {
+    static let select = """
+        SELECT c.account_id, a.provider, a.user_id, c.generation, c.key_id, c.token_type, c.expires_at,
+            c.refresh_token_expires_at, c.obtained_at, a.scopes, c.access_token, c.refresh_token, c.lease_owner,
+            c.lease_until, c.refresh_started_at, c.refresh_in_doubt, c.import_digest
+        FROM credential c JOIN linked_account a ON a.id = c.account_id
+        """
+
+    let place: CredentialPlace
+    let keyID: String
+    let tokenType: String
+    let expiresAt: Timestamp?
+    let refreshTokenExpiresAt: Timestamp?
+    let obtainedAt: Timestamp
+    let scopes: [Scope]
+    let accessToken: [UInt8]
+    let refreshToken: [UInt8]?
+    let leaseOwner: String?
+    let leaseUntil: Timestamp
+    let refreshStartedAt: Timestamp?
+    let isInDoubt: Bool
+    let importDigest: [UInt8]?
+
+    var id: AccountID { place.account }
+    var generation: Int64 { place.generation }
+
+    init(_ row: Row) throws {
+        place = CredentialPlace(
+            account: try row.id(0), provider: try row.provider(1), user: try row.user(2), generation: try row.int64(3))
+        keyID = try row.text(4)
+        tokenType = try row.text(5)
+        expiresAt = row.optionalTime(6)
+        refreshTokenExpiresAt = row.optionalTime(7)
+        obtainedAt = try row.time(8)
+        scopes = try row.scopes(9)
+        accessToken = try row.bytes(10)
+        refreshToken = row.optionalBytes(11)
+        leaseOwner = row.optionalText(12)
+        leaseUntil = try row.time(13)
+        refreshStartedAt = row.optionalTime(14)
+        isInDoubt = try row.bool(15)
+        importDigest = row.optionalBytes(16)
+    }
+
+    func isLeased(at now: Timestamp) -> Bool {
+        leaseOwner != nil && leaseUntil > now && leaseUntil - now <= Transaction.leaseMax
+    }
+}
+
+extension Transaction {
+    func credentialRow(_ id: AccountID) throws -> CredentialRow? {
+        try db.first(CredentialRow.select + " WHERE c.account_id = ?", id).map(CredentialRow.init)
+    }
+
+    func seal(
+        _ credential: Credential, _ place: CredentialPlace
+    ) throws(StoreError) -> (access: [UInt8], refresh: [UInt8]?) {
+        let access = try ring.seal(credential.accessToken, at: place.column("access_token"))
+        guard let token = credential.refreshToken else { return (access, nil) }
+        return (access, try ring.seal(token, at: place.column("refresh_token")))
+    }
+
+    /// Throws `.credentialDamaged`.
+    func open(_ row: CredentialRow) throws(StoreError) -> StoredCredential {
+        do throws(SealingError) {
+            let access = try ring.openSecret(row.accessToken, keyID: row.keyID, at: row.place.column("access_token"))
+            var refresh: Secret?
+            if let sealed = row.refreshToken {
+                refresh = try ring.openSecret(sealed, keyID: row.keyID, at: row.place.column("refresh_token"))
+            }
+            let credential = Credential(
+                accessToken: access, tokenType: row.tokenType, expiresAt: row.expiresAt, refreshToken: refresh,
+                refreshTokenExpiresAt: row.refreshTokenExpiresAt, scopes: row.scopes, obtainedAt: row.obtainedAt)
+            return StoredCredential(
+                credential: credential, generation: row.generation,
+                refreshInDoubtSince: row.isLeased(at: now) ? nil : row.refreshStartedAt)
+        } catch {
+            if case .unknownKey(let key) = error { throw .credentialDamaged(row.id, missingKey: key) }
+            throw .credentialDamaged(row.id)
+        }
+    }
+
+    /// Puts the next generation in a row's place and forgets its intent and lease.
+    func replace(_ row: CredentialRow, with new: Credential, importDigest: [UInt8]? = nil) throws {
+        var place = row.place
+        place.generation += 1
+        let tokens = try seal(new, place)
+        try db.run(
+            """
+            UPDATE credential SET generation = ?, key_id = ?, token_type = ?, expires_at = ?,
+                refresh_token_expires_at = ?, obtained_at = ?, import_digest = coalesce(?, import_digest),
+                access_token = ?, refresh_token = ?, lease_owner = NULL, lease_until = 0, refresh_started_at = NULL,
+                refresh_in_doubt = 0
+            WHERE account_id = ?
+            """, place.generation, ring.primary.id, new.tokenType, new.expiresAt, new.refreshTokenExpiresAt,
+            new.obtainedAt, importDigest, tokens.access, tokens.refresh, row.id)
+        if new.scopes != row.scopes {
+            try db.run("UPDATE linked_account SET scopes = ? WHERE id = ?", new.scopes, row.id)
+        }
+    }
+}

@@ -1,0 +1,76 @@
+import Accounts
+import HTTPTypes
+import Hummingbird
+import JSON
+import Linking
+import Providers
+import Store
+
+/// The one call that hands a secret out.
+struct TokenRoutes: Sendable {
+    let database: Database
+    let catalog: ProviderCatalog
+    let tokens: AccessTokens
+    let time: any TimeSource
+
+    static let minimumLifetimeDefault = 60
+    /// 30 days, in seconds.
+    static let minimumLifetimeMax = 2_592_000
+
+    /// POST /v1/accounts/{id}/access-token
+    func accessToken(_ call: APIRequest) async throws -> Response {
+        let id = try call.accountID()
+        var fields = try await call.http.jsonFields(mayBeEmpty: true).fields
+        let seconds = fields.optional("min_ttl", "must be a whole number of seconds from 0 to 2592000") {
+            value -> Int? in
+            guard let number = value.number?.int64, (0...Int64(Self.minimumLifetimeMax)).contains(number) else {
+                return nil
+            }
+            return Int(number)
+        }
+        try fields.finish()
+        guard let account = try await database.accounts.account(id) else { throw Problem.accountNotFound }
+        switch account.status {
+        case .active: break
+        case .needsRelink: throw Problem.needsRelink(account.problem?.detail ?? "The grant is no longer valid.")
+        case .suspended:
+            throw Problem(
+                .conflict, .accountSuspended, "The provider has suspended the user",
+                detail: account.problem?.detail ?? "No token is used meanwhile.")
+        case .paused:
+            throw Problem(
+                .conflict, .accountPaused, "The account is paused", detail: "An operator stopped it.")
+        }
+        guard let provider = catalog[account.provider] else {
+            throw Problem(
+                .serviceUnavailable, .providerNotConfigured, "The provider is not configured",
+                detail: "The configuration no longer has \(account.provider).")
+        }
+        let stored = try await token(id, provider, minimumLifetime: .seconds(seconds ?? Self.minimumLifetimeDefault))
+        let credential = stored.credential
+        return .json(
+            .object([
+                ("access_token", .string(credential.accessToken.reveal { $0 })),
+                ("token_type", .string(credential.tokenType)), ("expires_at", .time(credential.expiresAt)),
+                ("scopes", .strings(credential.scopes.map(\.rawValue))),
+            ]),
+            fields: [.cacheControl: "no-store"])
+    }
+
+    private func token(
+        _ id: AccountID, _ provider: Provider, minimumLifetime: Duration
+    ) async throws -> StoredCredential {
+        do throws(AccessTokenError) {
+            return try await tokens.token(
+                for: id, provider: provider, minTTL: minimumLifetime, urgency: .callerWaits)
+        } catch {
+            switch error {
+            case .gone: throw Problem.accountNotFound
+            case .store(let error): throw error
+            default:
+                let problem = AccountProblem(code: error.problemCode, since: time.now(), detail: error.detail)
+                throw Problem(problem, now: time.now())
+            }
+        }
+    }
+}

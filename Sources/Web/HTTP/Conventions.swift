@@ -1,0 +1,123 @@
+import Accounts
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import NIOHTTP1
+import Store
+
+/// What every answer has in common: a request id, problems instead of thrown errors, and one line in the access log.
+/// The log says which route was asked for, never the path or the query, for both may hold what is secret.
+struct Conventions: RouterMiddleware {
+    let routes: RouteList
+    let site: Site
+    let accessLog: Logger
+    let requestIDs = RequestIDs()
+
+    func handle(
+        _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
+    ) async throws -> Response {
+        let begun = ContinuousClock.now
+        var context = context
+        context.requestID = requestIDs.id(for: request)
+        var response: Response
+        do {
+            try Self.checkTarget(request)
+            response = try await next(request, context)
+        } catch let error as HTTPParserError {
+            throw error  // the connection answers it
+        } catch {
+            response = answer(to: error, request, context)
+        }
+        response.headers[.requestID] = context.requestID
+        response.headers[.xContentTypeOptions] = "nosniff"
+        log(request, context, response, begun)
+        return response
+    }
+
+    private static func checkTarget(_ request: Request) throws(Problem) {
+        guard let target = request.head.path?.utf8 else { throw .routeNotFound }
+        if target.count > ConnectionLimits.targetBytesMax {
+            throw Problem(
+                .uriTooLong, .uriTooLong, "The address is too long",
+                detail: "At most \(ConnectionLimits.targetBytesMax) bytes are read.")
+        }
+        // Only origin form (RFC 9112 §3.2.1), each resource under one spelling.
+        var previous: UInt8 = 0
+        for byte in target {
+            if byte == 0x3f { break }
+            if byte == 0x2f, previous == 0x2f { throw .routeNotFound }
+            previous = byte
+        }
+        guard target.first == 0x2f, target.count == 1 || previous != 0x2f else { throw .routeNotFound }
+    }
+
+    private func answer(to error: any Error, _ request: Request, _ context: WebContext) -> Response {
+        let problem = Problem.describing(error, allowed: routes.methods(at: request.uri.path))
+        if let cause = problem.cause {
+            var metadata: Logger.Metadata = ["request_id": "\(context.requestID)"]
+            metadata["error"] = "\(cause)"
+            accessLog.error("request failed", metadata: metadata)
+        }
+        let path = request.uri.path
+        let forBrowser = RouteList.isForBrowsers(path) || problem.code == .routeNotFound && request.prefersHTML
+        var response =
+            forBrowser
+            ? site.page(for: problem, requestID: context.requestID) : problem.response(requestID: context.requestID)
+        if request.method == .head { response = response.createHeadResponse() }
+        return response
+    }
+
+    private func log(_ request: Request, _ context: WebContext, _ response: Response, _ begun: ContinuousClock.Instant)
+    {
+        accessLog.info(
+            "request",
+            metadata: {
+                var metadata: Logger.Metadata = [
+                    "method": "\(request.method.rawValue)",
+                    "route": "\(context.endpointPath ?? "-")",
+                    "status": "\(response.status.code)",
+                    "milliseconds": "\((ContinuousClock.now - begun).wholeMicroseconds / 1000)",
+                    "request_id": "\(context.requestID)",
+                ]
+                if let client = site.client(of: request, context) { metadata["client"] = "\(client)" }
+                for (name, value) in context.notes.all { metadata[name] = "\(value)" }
+                return metadata
+            }())
+    }
+}
+
+extension Duration {
+    fileprivate var wholeMicroseconds: Int64 {
+        components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
+    }
+}
+
+extension Request {
+    /// Whether `text/html` is among what the client would rather have: a browser, not a program.
+    var prefersHTML: Bool {
+        headers[values: .accept].contains { $0.split(separator: ",").contains { $0.contains("text/html") } }
+    }
+}
+
+extension Problem {
+    /// The one place where errors from below become answers.
+    static func describing(_ error: any Error, allowed: [HTTPRequest.Method]) -> Problem {
+        switch error {
+        case let problem as Problem: problem
+        case is NIOTooManyBytesError: .contentTooLarge(limit: ConnectionLimits.bodyBytesMax)
+        case let error as HTTPError where error.status == .notFound && allowed.isEmpty: .routeNotFound
+        case let error as HTTPError where error.status == .notFound:
+            Problem(
+                .methodNotAllowed, .methodNotAllowed, "That method is not for this address",
+                detail: "The methods in Allow are.",
+                headers: [.allow: allowed.map(\.rawValue).sorted().joined(separator: ", ")])
+        case is StoreError:
+            Problem(
+                .serviceUnavailable, .storageUnavailable, "The database can't be used now",
+                detail: "Nothing was changed. The log has the reason under the request id.",
+                headers: [.retryAfter: "5"], cause: error)
+        default: .internalError(error)
+        }
+    }
+}

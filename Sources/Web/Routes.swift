@@ -1,0 +1,33 @@
+import Hummingbird
+import Store
+
+/// Every address that is served, what it asks of a key, and what answers it.
+extension WebServer {
+    func routes() -> RouteTable {
+        var routes = RouteTable(authentication: authentication)
+
+        routes.api(.post, "/v1/link-sessions", .linksWrite, use: linkSessions.create)
+        routes.api(.get, "/v1/users/{user_id}/accounts", .accountsRead, use: accounts.ofUser)
+        routes.api(.get, "/v1/accounts", .accountsRead, use: accounts.list)
+        routes.api(.get, "/v1/accounts/{id}", .accountsRead, use: accounts.one)
+        routes.api(.delete, "/v1/accounts/{id}", .accountsWrite, use: accounts.unlink)
+        routes.api(.get, "/v1/accounts/{id}/profile", .accountsRead, use: profiles.ofAccount)
+        routes.api(.get, "/v1/profiles/{provider}/{subject}", .accountsRead, use: profiles.ofSubject)
+        routes.api(.post, "/v1/accounts/{id}/sync", .accountsWrite, use: profiles.syncNow)
+        routes.api(.post, "/v1/accounts/{id}/access-token", .tokensRead, use: tokens.accessToken)
+        routes.api(.get, "/v1/providers", .accountsRead, use: providers.list)
+
+        routes.on(.get, "/link/{token}", use: link.open)
+        routes.on(.head, "/link/{token}", use: link.head)
+        routes.on(.post, "/link/{token}", use: link.submit)
+        // Nothing but GET: a HEAD or a POST must not spend a state.
+        routes.on(.get, "/callback/{provider}", use: callback.receive)
+        routes.get("/linked", use: callback.result)
+        routes.get("/assets/style.css", use: styleSheet.response)
+
+        routes.get("/healthz", use: health.alive)
+        routes.get("/readyz", use: health.ready)
+        routes.get("/openapi.json", use: health.openAPI)
+        return routes
+    }
+}

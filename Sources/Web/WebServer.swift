@@ -1,0 +1,124 @@
+/// The service's face: the HTTP interface for programs and the pages of linking for browsers.
+///
+/// `Routes.swift` shows every address. What a link, a token or a sync is lies in `Linking` and `Sync`, what is kept in
+/// `Store`; here is only what HTTP asks for: who may call (RFC 6750), what can be read from a request, how an answer
+/// is put (RFC 9457, RFC 9110 §13), and what browsers must be told (CSP, cookies). Profiles pass through as the bytes
+/// that are stored.
+package import Accounts
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+package import Linking
+package import Logging
+import NIOCore
+package import Providers
+import ServiceLifecycle
+package import Store
+
+/// Runs until it is cancelled or shut down gracefully; what is being answered then is still answered.
+package struct WebServer: Service {
+    package struct Settings: Sendable {
+        /// What browsers see; redirects, cookies and pages are built from it, never from a request's `Host`.
+        package var publicURL: String
+        /// As pages name it.
+        package var applicationName: String
+        package var host: String
+        /// 0 lets the system choose; `onListening` tells.
+        package var port: Int
+        package var trustedProxies: TrustedProxies
+        package var timeouts: Timeouts
+
+        /// Bounds of what a slow client can hold.
+        package struct Timeouts: Sendable {
+            /// From the opening of a connection to the end of its first request's head.
+            package var head: Duration
+            /// From a request's head to the end of its body.
+            package var body: Duration
+            /// Between requests.
+            package var idle: Duration
+
+            package init(head: Duration = .seconds(10), body: Duration = .seconds(20), idle: Duration = .seconds(75)) {
+                self.head = head
+                self.body = body
+                self.idle = idle
+            }
+        }
+
+        package init(
+            publicURL: String, applicationName: String, host: String = "127.0.0.1", port: Int = 8080,
+            trustedProxies: TrustedProxies = TrustedProxies(), timeouts: Timeouts = Timeouts()
+        ) {
+            self.publicURL = publicURL
+            self.applicationName = applicationName
+            self.host = host
+            self.port = port
+            self.trustedProxies = trustedProxies
+            self.timeouts = timeouts
+        }
+    }
+
+    let settings: Settings
+    let logger: Logger
+    let onListening: @Sendable (_ port: Int) async -> Void
+
+    let site: Site
+    let authentication: APIAuthentication
+    let accounts: AccountRoutes
+    let profiles: ProfileRoutes
+    let tokens: TokenRoutes
+    let linkSessions: LinkSessionRoutes
+    let providers: ProviderRoutes
+    let health: HealthRoutes
+    let link: LinkPageRoutes
+    let callback: CallbackRoutes
+    let styleSheet: StyleSheet
+
+    /// - Parameter onListening: told the port once connections are accepted.
+    /// - Throws: where a page is missing from the program or does not parse.
+    package init(
+        _ settings: Settings, database: Database, catalog: ProviderCatalog, linking: AccountLinking,
+        accessTokens: AccessTokens, sync: SyncRequests, time: any TimeSource, random: any RandomSource, logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+    ) throws {
+        self.settings = settings
+        self.logger = logger
+        self.onListening = onListening
+        site = try Site(
+            publicURL: settings.publicURL, applicationName: settings.applicationName,
+            trustedProxies: settings.trustedProxies)
+        authentication = APIAuthentication(keys: database.apiKeys, site: site, time: time)
+        let replays = Replays(store: database.idempotency)
+        accounts = AccountRoutes(database: database, linking: linking)
+        profiles = ProfileRoutes(database: database, sync: sync, time: time, replays: replays)
+        tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
+        linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
+        providers = ProviderRoutes(catalog: catalog, site: site)
+        health = HealthRoutes(database: database, site: site)
+        let flow = LinkFlow(
+            linking: linking, database: database, catalog: catalog, site: site, time: time, random: random)
+        link = LinkPageRoutes(flow: flow)
+        callback = CallbackRoutes(flow: flow)
+        styleSheet = StyleSheet(site.pages.styleSheet)
+    }
+
+    package func run() async throws {
+        let connections = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [
+                ConnectionGuard(
+                    headTimeout: TimeAmount(settings.timeouts.head), bodyTimeout: TimeAmount(settings.timeouts.body))
+            ],
+            idleTimeout: TimeAmount(settings.timeouts.idle),
+            httpDecoderConfiguration: .init(
+                maxHeaderFieldSize: ConnectionLimits.headBytesMax, maxHeaderListSize: ConnectionLimits.headBytesMax,
+                maxHeaderFieldCount: ConnectionLimits.headFieldsMax))
+        let application = Application(
+            router: routes().router(site: site, accessLog: logger),
+            server: .http1(configuration: connections),
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.host, port: settings.port),
+                availableConnectionsDelegate: .maximum(ConnectionLimits.connectionsMax, logger: logger)),
+            onServerRunning: { [onListening] channel in await onListening(channel.localAddress?.port ?? 0) },
+            logger: logger)
+        try await application.run()
+    }
+}

@@ -1,0 +1,175 @@
+-- Instants are milliseconds since 1970-01-01T00:00:00Z. Sealed columns are BLOBs that open with the key named in the
+-- row. Wide rows have a rowid, narrow ones do without.
+
+-- One row for each key in use: a known text sealed under it, so that a wrong key is found before it can do harm.
+CREATE TABLE key_check (
+    key_id TEXT NOT NULL PRIMARY KEY CHECK (key_id <> ''),
+    sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE linked_account (
+    id TEXT NOT NULL PRIMARY KEY CHECK (id GLOB 'acc_*'),
+    user_id TEXT NOT NULL CHECK (length(user_id) BETWEEN 1 AND 255),
+    provider TEXT NOT NULL CHECK (length(provider) BETWEEN 1 AND 63),
+    subject TEXT NOT NULL CHECK (length(subject) BETWEEN 1 AND 255),
+    status TEXT NOT NULL CHECK (status IN ('active', 'needs_relink', 'suspended', 'paused')),
+    scopes TEXT NOT NULL,
+    linked_at INTEGER NOT NULL,
+    problem_code TEXT,
+    problem_since INTEGER,
+    problem_detail TEXT,
+    problem_next_attempt_at INTEGER,
+    UNIQUE (provider, subject),
+    CHECK ((problem_code IS NULL) = (problem_since IS NULL) AND (problem_code IS NULL) = (problem_detail IS NULL)),
+    CHECK (status <> 'needs_relink' OR problem_code IS NOT NULL),
+    -- No account without tokens and a place in the schedule.
+    FOREIGN KEY (id) REFERENCES credential (account_id) DEFERRABLE INITIALLY DEFERRED,
+    FOREIGN KEY (id) REFERENCES sync_schedule (account_id) DEFERRABLE INITIALLY DEFERRED
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX linked_account_user ON linked_account (user_id, id);
+CREATE INDEX linked_account_provider ON linked_account (provider, id);
+CREATE INDEX linked_account_status ON linked_account (status, id);
+CREATE INDEX linked_account_provider_status ON linked_account (provider, status, id);
+
+CREATE TABLE credential (
+    account_id TEXT NOT NULL PRIMARY KEY REFERENCES linked_account (id) ON DELETE CASCADE,
+    generation INTEGER NOT NULL CHECK (generation >= 1),
+    key_id TEXT NOT NULL REFERENCES key_check (key_id),
+    lease_owner TEXT,
+    lease_until INTEGER NOT NULL DEFAULT 0,
+    -- The intent: a refresh request with this generation's refresh token may have left.
+    refresh_started_at INTEGER,
+    -- An earlier one with the same token may have reached the provider.
+    refresh_in_doubt INTEGER NOT NULL DEFAULT 0 CHECK (refresh_in_doubt IN (0, 1)),
+    token_type TEXT NOT NULL,
+    expires_at INTEGER,
+    refresh_token_expires_at INTEGER,
+    obtained_at INTEGER NOT NULL,
+    -- SHA-256 of the tokens as imported, so that the same import changes nothing a second time.
+    import_digest BLOB,
+    access_token BLOB NOT NULL,
+    refresh_token BLOB,
+    CHECK (refresh_in_doubt = 0 OR refresh_started_at IS NOT NULL),
+    CHECK (lease_owner IS NULL OR refresh_started_at IS NOT NULL)
+) STRICT;
+
+CREATE INDEX credential_key ON credential (key_id);
+CREATE INDEX credential_refresh_started ON credential (refresh_started_at) WHERE refresh_started_at IS NOT NULL;
+
+-- Narrow, for every sync writes it; the profile is written only when it changed.
+CREATE TABLE sync_schedule (
+    account_id TEXT NOT NULL PRIMARY KEY REFERENCES linked_account (id) ON DELETE CASCADE,
+    provider TEXT NOT NULL,
+    -- NULL: not until something else happens.
+    next_sync_at INTEGER,
+    attempted_at INTEGER,
+    synced_at INTEGER,
+    failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    lease_owner TEXT,
+    lease_until INTEGER NOT NULL DEFAULT 0,
+    -- {"request name": {"etag": …, "last_modified": …}}
+    validators TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(validators))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sync_schedule_due ON sync_schedule (provider, next_sync_at) WHERE next_sync_at IS NOT NULL;
+CREATE INDEX sync_schedule_lease ON sync_schedule (lease_until) WHERE lease_owner IS NOT NULL;
+
+CREATE TABLE profile (
+    account_id TEXT NOT NULL PRIMARY KEY REFERENCES linked_account (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL CHECK (version >= 1),
+    changed_at INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    email TEXT COLLATE NOCASE,
+    email_verified INTEGER CHECK (email_verified IN (0, 1)),
+    preferred_username TEXT COLLATE NOCASE,
+    claims TEXT NOT NULL CHECK (json_valid(claims) AND json_type(claims) = 'object'),
+    raw TEXT NOT NULL CHECK (json_valid(raw) AND json_type(raw) = 'object')
+) STRICT;
+
+CREATE INDEX profile_email ON profile (email, account_id) WHERE email IS NOT NULL;
+CREATE INDEX profile_username ON profile (preferred_username, account_id) WHERE preferred_username IS NOT NULL;
+CREATE INDEX profile_changed ON profile (changed_at, account_id);
+
+-- Written by the transaction that made the change. The sequence is never used twice.
+CREATE TABLE change (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE CHECK (id GLOB 'chg_*'),
+    kind TEXT NOT NULL CHECK (kind IN (
+        'account.linked', 'account.unlinked', 'account.needs_relink', 'account.recovered',
+        'profile.created', 'profile.updated')),
+    account_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    version INTEGER,
+    problem_code TEXT,
+    patch TEXT CHECK (json_valid(patch)),
+    CHECK ((version IS NOT NULL) = (kind IN ('profile.created', 'profile.updated'))),
+    CHECK ((problem_code IS NOT NULL) = (kind = 'account.needs_relink')),
+    CHECK (patch IS NULL OR kind = 'profile.updated')
+) STRICT;
+
+CREATE INDEX change_account ON change (account_id, sequence);
+
+-- How many accounts there are, kept by the triggers below so that nobody has to count them.
+CREATE TABLE account_count (
+    provider TEXT NOT NULL,
+    status TEXT NOT NULL,
+    accounts INTEGER NOT NULL CHECK (accounts >= 0),
+    PRIMARY KEY (provider, status)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER linked_account_inserted AFTER INSERT ON linked_account BEGIN
+    INSERT INTO account_count (provider, status, accounts) VALUES (new.provider, new.status, 1)
+        ON CONFLICT DO UPDATE SET accounts = accounts + 1;
+END;
+
+CREATE TRIGGER linked_account_deleted AFTER DELETE ON linked_account BEGIN
+    UPDATE account_count SET accounts = accounts - 1 WHERE provider = old.provider AND status = old.status;
+END;
+
+CREATE TRIGGER linked_account_status_changed AFTER UPDATE OF status ON linked_account WHEN new.status <> old.status BEGIN
+    UPDATE account_count SET accounts = accounts - 1 WHERE provider = old.provider AND status = old.status;
+    INSERT INTO account_count (provider, status, accounts) VALUES (new.provider, new.status, 1)
+        ON CONFLICT DO UPDATE SET accounts = accounts + 1;
+END;
+
+CREATE TABLE provider_pause (
+    provider TEXT NOT NULL PRIMARY KEY,
+    until INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Requests granted in each slice of a limit's window.
+CREATE TABLE request_allowance (
+    provider TEXT NOT NULL,
+    key TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    used INTEGER NOT NULL CHECK (used > 0),
+    PRIMARY KEY (provider, key, started_at)
+) STRICT, WITHOUT ROWID;
+
+-- Tokens of unlinked accounts that the provider has yet to be told of.
+CREATE TABLE revocation (
+    id INTEGER PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    key_id TEXT NOT NULL REFERENCES key_check (key_id),
+    token_type TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    expires_at INTEGER,
+    refresh_token_expires_at INTEGER,
+    obtained_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    lease_owner TEXT,
+    lease_until INTEGER NOT NULL DEFAULT 0,
+    access_token BLOB NOT NULL,
+    refresh_token BLOB
+) STRICT;
+
+CREATE INDEX revocation_due ON revocation (next_attempt_at);
+CREATE INDEX revocation_key ON revocation (key_id);
