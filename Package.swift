@@ -81,7 +81,7 @@ let package = Package(
                 "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", hummingbird, logging,
                 mustache,
             ], exclude: ["Pages"], swiftSettings: strict, plugins: ["EmbedFiles"]),
-        .target(name: "ProviderSimulator", dependencies: [hummingbird, cryptoExtras], swiftSettings: strict),
+        .target(name: "ProviderSimulator", dependencies: [hummingbird, crypto, cryptoExtras, logging], swiftSettings: strict),
         .executableTarget(
             name: "Rollcall",
             dependencies: [
@@ -106,7 +106,9 @@ let package = Package(
         tests(
             "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer",
             fixtures: true),
-        tests("ProviderSimulator", "JSON", "Transfer"),
+        .testTarget(
+            name: "ProviderSimulatorTests", dependencies: ["ProviderSimulator", crypto, cryptoExtras],
+            swiftSettings: strict),
         tests(
             "Rollcall", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers",
             "Store", "Sync", "Transfer", "Web"),

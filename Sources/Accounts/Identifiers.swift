@@ -93,8 +93,10 @@ package struct Identifier<Kind: Identified>: Hashable, Sendable, Comparable, Cus
         self.rawValue = rawValue
     }
 
+    /// An instant before 1970 or beyond 48 bits counts as the nearest that fits.
     package init(at now: Timestamp, random: any RandomSource) {
-        var bytes = (0..<6).map { UInt8(truncatingIfNeeded: now.millisecondsSinceEpoch >> (40 - 8 * Int64($0))) }
+        let milliseconds = min(max(now.millisecondsSinceEpoch, 0), (1 << 48) - 1)
+        var bytes = (0..<6).map { UInt8(truncatingIfNeeded: milliseconds >> (40 - 8 * Int64($0))) }
         bytes += random.bytes(10)
         var text = Array(Kind.identifierPrefix.utf8)
         // 128 bits in 26 digits of 5: the first digit holds the top three bits.

@@ -10,6 +10,9 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
         try body(value)
     }
 
+    package static func == (left: Self, right: Self) -> Bool { left.value.hasSameBytes(as: right.value) }
+    package func hash(into hasher: inout Hasher) { hasher.combine(value) }
+
     package var isEmpty: Bool { value.isEmpty }
     package var description: String { "[redacted]" }
     package var debugDescription: String { "[redacted]" }

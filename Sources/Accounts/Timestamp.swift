@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// An instant, in whole milliseconds since 1970-01-01T00:00:00Z: what the database stores and what arithmetic on
 /// provider-given numbers can't overflow, for every operation clamps.
 package struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible {
@@ -15,20 +13,22 @@ package struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertibl
     package static let distantFuture = Timestamp(secondsSinceEpoch: 253_402_300_799)
     package static let epoch = Timestamp(millisecondsSinceEpoch: 0)
 
+    /// Rounded to the second below.
     package var secondsSinceEpoch: Int64 {
-        millisecondsSinceEpoch >= 0 ? millisecondsSinceEpoch / 1000 : -((999 - millisecondsSinceEpoch) / 1000)
+        let (quotient, remainder) = millisecondsSinceEpoch.quotientAndRemainder(dividingBy: 1000)
+        return remainder < 0 ? quotient - 1 : quotient
     }
 
     package static func < (left: Self, right: Self) -> Bool {
         left.millisecondsSinceEpoch < right.millisecondsSinceEpoch
     }
 
-    package static func + (left: Self, right: Duration) -> Self {
-        let (sum, overflow) = left.millisecondsSinceEpoch.addingReportingOverflow(right.wholeMilliseconds)
-        return Timestamp(millisecondsSinceEpoch: overflow ? (right < .zero ? .min : .max) : sum)
-    }
+    package static func + (left: Self, right: Duration) -> Self { left.moved(by: right.milliseconds) }
+    package static func - (left: Self, right: Duration) -> Self { left.moved(by: -right.milliseconds) }
 
-    package static func - (left: Self, right: Duration) -> Self { left + (.zero - right) }
+    private func moved(by milliseconds: Int128) -> Self {
+        Timestamp(millisecondsSinceEpoch: Int64(clamping: Int128(millisecondsSinceEpoch) + milliseconds))
+    }
 
     package static func - (left: Self, right: Self) -> Duration {
         let (difference, overflow) = left.millisecondsSinceEpoch.subtractingReportingOverflow(
@@ -36,38 +36,14 @@ package struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertibl
         return .milliseconds(overflow ? (left < right ? Int64.min : .max) : difference)
     }
 
-    /// RFC 3339 in UTC with whole seconds, as every time in the HTTP interface: `2026-11-21T09:30:00Z`.
-    package var rfc3339: String {
-        Date(timeIntervalSince1970: Double(min(max(secondsSinceEpoch, -62_135_596_800), 253_402_300_799)))
-            .formatted(.iso8601)
-    }
-
-    /// Reads RFC 3339 with `Z` or an offset, with or without a fraction; `nil` where it is neither.
-    package init?(rfc3339 text: String) {
-        let strategies: [Date.ISO8601FormatStyle] = [.iso8601, .init(includingFractionalSeconds: true)]
-        for strategy in strategies {
-            if let date = try? Date(text, strategy: strategy) {  // not this spelling: the next one decides
-                millisecondsSinceEpoch = Int64((date.timeIntervalSince1970 * 1000).rounded())
-                return
-            }
-        }
-        return nil
-    }
-
     package var description: String { rfc3339 }
 }
 
 extension Duration {
     /// Rounded toward zero; clamped to what an `Int64` holds.
-    package var wholeMilliseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-        if overflow { return seconds < 0 ? .min : .max }
-        let (sum, sumOverflow) = product.addingReportingOverflow(attoseconds / 1_000_000_000_000_000)
-        return sumOverflow ? (seconds < 0 ? .min : .max) : sum
-    }
+    package var wholeMilliseconds: Int64 { Int64(clamping: milliseconds) }
 
-    package var secondsAsDouble: Double {
-        Double(components.seconds) + Double(components.attoseconds) / 1e18
-    }
+    fileprivate var milliseconds: Int128 { attoseconds / 1_000_000_000_000_000 }
+
+    package var secondsAsDouble: Double { Double(attoseconds) / 1e18 }
 }

@@ -5,6 +5,7 @@
 #define CURL_DISABLE_TYPECHECK 1
 #include <curl/curl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -74,8 +75,14 @@ static inline size_t ccurl_address_bytes(const struct curl_sockaddr *address, un
     return 0;
 }
 
-static inline curl_socket_t ccurl_open_socket(const struct curl_sockaddr *address) {
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+/// A socket on which the kernel gives up once sent bytes stay unacknowledged for that long: a connection that a network
+/// dropped in silence would otherwise be reused, and fail, for a quarter of an hour.
+static inline curl_socket_t ccurl_open_socket(const struct curl_sockaddr *address, unsigned unacknowledged_milliseconds) {
+    int descriptor = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (descriptor >= 0 && address->socktype == SOCK_STREAM)
+        setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_milliseconds,
+                   sizeof unacknowledged_milliseconds);
+    return descriptor;
 }
 
 #endif

@@ -4,7 +4,7 @@ package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
 
     /// From this many members on names are found by their hash: a hostile document of a hundred thousand members must
     /// not cost their square.
-    private static let indexedCountMin = 24
+    private static let indexedCountMin = 64
 
     private var members: [Member] = []
     private var index: [ExactName: Int]?
@@ -76,7 +76,13 @@ package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
 
 extension JSONObject: Hashable {
     package static func == (left: Self, right: Self) -> Bool {
-        left.count == right.count && left.allSatisfy { right[$0.name] == $0.value }
+        guard left.count == right.count else { return false }
+        for (position, (name, value)) in left.members.enumerated() {
+            // Mostly the order is the same.
+            let other = right.members[position]
+            guard value == (other.name.hasSameScalars(as: name) ? other.value : right[name]) else { return false }
+        }
+        return true
     }
 
     package func hash(into hasher: inout Hasher) {

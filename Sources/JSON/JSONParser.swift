@@ -171,15 +171,22 @@ private struct JSONParser {
     mutating func string() throws(JSONError) -> String {
         position += 1
         let start = position
+        var allBytes: UInt8 = 0
         while position < input.count {
-            switch input[position] {
+            let byte = input[position]
+            switch byte {
             case UInt8(ascii: "\""):
-                let text = try text(start..<position)
+                // ASCII needs no validation, which costs as much as all the rest.
+                let text =
+                    allBytes < 0x80
+                    ? String(decoding: input[start..<position], as: UTF8.self) : try text(start..<position)
                 position += 1
                 return text
             case UInt8(ascii: "\\"): return try escapedString(from: start)
             case 0..<0x20: throw error("a control character in a string must be escaped")
-            default: position += 1
+            default:
+                allBytes |= byte
+                position += 1
             }
         }
         throw unexpected("'\"'")

@@ -154,7 +154,7 @@ struct Evaluation {
     }
 
     /// `nil` is the RFC's `Nothing`, which equals itself alone.
-    private mutating func value(of comparable: Comparable, for current: JSONValue) -> JSONValue? {
+    private mutating func value(of comparable: ComparableExpression, for current: JSONValue) -> JSONValue? {
         switch comparable {
         case .literal(let value): return value
         case .query(let query): return Self.singleValue(of: query, in: query.isAbsolute ? root : current)

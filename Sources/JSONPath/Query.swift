@@ -37,7 +37,7 @@ indirect enum LogicalExpression: Sendable {
     case any([LogicalExpression])
     case all([LogicalExpression])
     case not(LogicalExpression)
-    case comparison(Comparable, ComparisonOperator, Comparable)
+    case comparison(ComparableExpression, ComparisonOperator, ComparableExpression)
     case existence(Query)
     case match(RegularExpressionTest)
 }
@@ -53,11 +53,11 @@ enum ComparisonOperator: String, Sendable, CaseIterable {
 }
 
 /// What yields one value or `Nothing` (RFC 9535 §2.4.1, ValueType).
-indirect enum Comparable: Sendable {
+indirect enum ComparableExpression: Sendable {
     case literal(JSONValue)
     /// A singular query.
     case query(Query)
-    case length(Comparable)
+    case length(ComparableExpression)
     case count(Query)
     case value(Query)
 }
@@ -66,15 +66,15 @@ indirect enum Comparable: Sendable {
 struct RegularExpressionTest: Sendable {
     /// `match`: the expression has to take the whole string.
     var isWhole: Bool
-    var subject: Comparable
+    var subject: ComparableExpression
     var pattern: Pattern
 
     enum Pattern: Sendable {
         /// A literal, compiled with the query; `nil` where it is no I-Regexp, which is no error but never matches.
         case compiled(RegularExpression?)
-        case computed(Comparable)
+        case computed(ComparableExpression)
 
-        init(_ source: Comparable) {
+        init(_ source: ComparableExpression) {
             if case .literal(let literal) = source {
                 self = .compiled(literal.string.flatMap(RegularExpression.init))
             } else {

@@ -225,7 +225,7 @@ struct QueryParser {
     private enum Operand {
         case literal(JSONValue)
         case query(Query)
-        case value(Comparable)
+        case value(ComparableExpression)
         case logical(LogicalExpression)
     }
 
@@ -263,7 +263,7 @@ struct QueryParser {
         }
     }
 
-    private func comparable(_ compared: (operand: Operand, start: Int)) throws(JSONPathError) -> Comparable {
+    private func comparable(_ compared: (operand: Operand, start: Int)) throws(JSONPathError) -> ComparableExpression {
         switch compared.operand {
         case .literal(let value): return .literal(value)
         case .value(let value): return value

@@ -13,6 +13,7 @@ package import Store
 
 package struct AccountLinking: Sendable {
     private let returnTo: [String]
+    private let publicURL: String
     private let database: Database
     private let catalog: ProviderCatalog
     private let client: ProviderClient
@@ -23,12 +24,15 @@ package struct AccountLinking: Sendable {
     private let random: any RandomSource
     private let logger: Logger
 
-    /// - Parameter returnTo: the origins that a link may send the browser back to.
+    /// - Parameters:
+    ///   - publicURL: what browsers see; link URLs begin with it.
+    ///   - returnTo: the origins that a link may send the browser back to.
     package init(
-        returnTo: [String], database: Database, catalog: ProviderCatalog, client: ProviderClient,
+        publicURL: String, returnTo: [String], database: Database, catalog: ProviderCatalog, client: ProviderClient,
         servers: AuthorizationServers, profiles: ProfileFetch, revocations: RevocationSender, time: any TimeSource,
         random: any RandomSource, logger: Logger
     ) {
+        self.publicURL = publicURL
         self.returnTo = returnTo
         self.database = database
         self.catalog = catalog
@@ -41,14 +45,34 @@ package struct AccountLinking: Sendable {
         self.logger = logger
     }
 
-    /// Makes a link session; its token is for the user's browser, once, for ten minutes.
-    package func begin(
-        _ request: LinkSessionRequest
-    ) async throws(LinkOrderError) -> (session: LinkSession, token: Secret) {
-        try validate(request)
+    /// What an application asks for, as it came.
+    package struct Order: Sendable {
+        package var userID: String
+        package var userLabel: String?
+        package var provider: String?
+        package var scopes: [String]?
+        package var returnTo: String?
+        package var confirm: Bool
+
+        package init(
+            userID: String, userLabel: String? = nil, provider: String? = nil, scopes: [String]? = nil,
+            returnTo: String? = nil, confirm: Bool = true
+        ) {
+            self.userID = userID
+            self.userLabel = userLabel
+            self.provider = provider
+            self.scopes = scopes
+            self.returnTo = returnTo
+            self.confirm = confirm
+        }
+    }
+
+    /// Makes a link session; its URL is for the user's browser, once, for ten minutes.
+    package func begin(_ order: Order) async throws(LinkOrderError) -> (session: LinkSession, url: Secret) {
+        let request = try validated(order)
         let created: (LinkSession, token: Secret)
         do { created = try await database.linkSessions.create(request) } catch { throw .store(error) }
-        return (created.0, created.token)
+        return (created.0, created.token.reveal { Secret("\(publicURL)/link/\($0)") })
     }
 
     /// Where the browser goes for consent. May be repeated in the same browser until the link is complete; the new
@@ -357,25 +381,45 @@ package enum LinkOrderError: Error, Equatable {
 // MARK: - What may be ordered
 
 extension AccountLinking {
-    private func validate(_ request: LinkSessionRequest) throws(LinkOrderError) {
+    private func validated(_ order: Order) throws(LinkOrderError) -> LinkSessionRequest {
         var faults: [LinkOrderError.InvalidField] = []
-        if let id = request.provider {
-            switch catalog[id] {
-            case nil: faults.append(.init(pointer: "/provider", detail: "is not the id of a configured provider"))
-            case .some(let provider) where !provider.isReady:
-                let missing = provider.missing.joined(separator: ", ")
-                faults.append(
-                    .init(pointer: "/provider", detail: "is not completely configured; missing: \(missing)"))
+        func fault(_ pointer: String, _ detail: String) { faults.append(.init(pointer: pointer, detail: detail)) }
+
+        let userID = UserID(order.userID)
+        if userID == nil { fault("/user_id", "must have 1 to 255 characters, none of them a control character") }
+        if let label = order.userLabel, UserID(label) == nil {
+            fault("/user_label", "must have 1 to 255 characters, none of them a control character")
+        }
+        var provider: ProviderID?
+        if let name = order.provider {
+            provider = ProviderID(name)
+            switch provider.flatMap({ catalog[$0] }) {
+            case nil: fault("/provider", "is not the id of a configured provider")
+            case .some(let found) where !found.isReady:
+                fault("/provider", "is not completely configured; missing: \(found.missing.joined(separator: ", "))")
             default: break
             }
         }
-        if let address = request.returnTo, !mayReturn(to: address) {
-            faults.append(
-                .init(
-                    pointer: "/return_to",
-                    detail: "must be a URL whose scheme, host and port are in application.return_to"))
+        var scopes: [Scope]?
+        if let names = order.scopes {
+            scopes = []
+            for (index, name) in names.enumerated() {
+                guard let scope = Scope(name) else {
+                    fault("/scopes/\(index)", "is not a scope (RFC 6749 §3.3)")
+                    continue
+                }
+                scopes?.append(scope)
+            }
+            if provider == nil, order.provider == nil { fault("/scopes", "can be asked for only with a provider") }
+            if names.count > 100 { fault("/scopes", "are more than 100") }
         }
-        guard faults.isEmpty else { throw .invalid(faults) }
+        if let address = order.returnTo, !mayReturn(to: address) {
+            fault("/return_to", "must be a URL whose scheme, host and port are in application.return_to")
+        }
+        guard faults.isEmpty, let userID else { throw .invalid(faults) }
+        return LinkSessionRequest(
+            userID: userID, userLabel: order.userLabel, provider: provider, scopes: scopes, returnTo: order.returnTo,
+            confirm: order.confirm)
     }
 
     /// Scheme, host and port must be those of an allowed origin; nothing that browsers read differently than we do.

@@ -78,7 +78,9 @@ extension ProviderLimits {
 extension LimitDialect {
     func announcement(in response: TransferResponse, now: Timestamp) -> Announcement? {
         let fields = response.fields
-        let retryAfter = fields["retry-after"].flatMap { WaitUnit.retryAfter($0, now: now) }
+        let retryAfter = fields["retry-after"].flatMap { WaitUnit.retryAfter($0, now: now) }.flatMap {
+            $0 > now ? $0 : nil
+        }
         let said: Announcement? =
             switch self {
             case .ietf: IETFLimit.announcement(response, retryAfter: retryAfter, now: now)

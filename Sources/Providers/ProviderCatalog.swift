@@ -53,8 +53,7 @@ package struct ProviderCatalog: Sendable {
             // A broken replacement must not leave what it was to replace in force unnoticed.
             read[file.id] = nil
             broken.remove(file.id)
-            do { read[file.id] = try ManifestReader.read(file.text, file: file.path, isBuiltIn: file.isBuiltIn) } catch
-            {
+            do { read[file.id] = try ManifestReader.read(file) } catch {
                 broken.insert(file.id)
                 problems += error.problems.map { ProviderProblem(subject: file.path, problem: $0) }
             }
@@ -114,8 +113,11 @@ package struct ManifestFile: Sendable {
         self.text = text
     }
 
-    /// The name without its extension.
-    var id: String { path.split(separator: "/").last.map { String($0.prefix { $0 != "." }) } ?? path }
+    /// The file's name without `.yaml`: what the manifest's id must be, so that no two files have one.
+    var id: String {
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        return name.hasSuffix(".yaml") ? String(name.dropLast(5)) : name
+    }
 
     static let builtIn: [ManifestFile] = EmbeddedFiles.all.map { name, text in
         var file = ManifestFile(path: name, text: text)

@@ -25,6 +25,9 @@ struct CurlOptions: Sendable {
         try easy.set(CURLOPT_PIPEWAIT, 1)  // a second HTTP/2 stream rather than a second connection
         try easy.set(CURLOPT_TCP_NODELAY, 1)
         try easy.set(CURLOPT_MAXLIFETIME_CONN, 600)  // seconds; a host that moved is found again
+        try easy.set(CURLOPT_TCP_KEEPALIVE, 1)  // a peer that vanished is noticed while the connection is idle
+        try easy.set(CURLOPT_TCP_KEEPIDLE, 60)
+        try easy.set(CURLOPT_TCP_KEEPINTVL, 15)
 
         try easy.set(CURLOPT_SSL_VERIFYPEER, 1)
         try easy.set(CURLOPT_SSL_VERIFYHOST, 2)
@@ -54,10 +57,8 @@ struct CurlOptions: Sendable {
         try easy.set(CURLOPT_HEADERDATA, pointer: receiver)
         try easy.set(CURLOPT_READFUNCTION, function: functions.read)
         try easy.set(CURLOPT_READDATA, pointer: receiver)
-        if configuration.proxy == nil {  // with a proxy every socket leads to the proxy
-            try easy.set(CURLOPT_OPENSOCKETFUNCTION, socketFunction: functions.openSocket)
-            try easy.set(CURLOPT_OPENSOCKETDATA, pointer: receiver)
-        }
+        try easy.set(CURLOPT_OPENSOCKETFUNCTION, socketFunction: functions.openSocket)
+        try easy.set(CURLOPT_OPENSOCKETDATA, pointer: receiver)
         try easy.set(CURLOPT_ERRORBUFFER, pointer: easy.errorBuffer)
     }
 

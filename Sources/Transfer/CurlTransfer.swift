@@ -66,8 +66,8 @@ final class CurlTransfer {
         let host = submission?.exchange.destination.host ?? ""
         if code == CURLE_OPERATION_TIMEDOUT { return timeOut }
         if mayHaveBeenSent {
-            // libcurl keeps limits of its own on header lines.
-            if code == CURLE_OUT_OF_MEMORY {
+            // libcurl keeps limits of its own on header lines; from 8.6 on it calls that CURLE_TOO_LARGE, 100.
+            if code == CURLE_OUT_OF_MEMORY || code.rawValue == 100 {
                 return .responseTooLarge(limit: submission?.exchange.headerBytesMax ?? 0)
             }
             return .malformedResponse(reason: CurlFailure(code: code).reason)
@@ -115,7 +115,7 @@ extension CurlTransfer {
         openSocket: { receiver, _, address in
             guard let receiver, let address else { return CURL_SOCKET_BAD }
             let transfer = Unmanaged<CurlTransfer>.fromOpaque(receiver).takeUnretainedValue()
-            return transfer.permits(address) ? ccurl_open_socket(address) : CURL_SOCKET_BAD
+            return transfer.permits(address) ? ccurl_open_socket(address, 30_000) : CURL_SOCKET_BAD
         })
 
     private static func receiving(_ receiver: UnsafeMutableRawPointer?, _ body: (CurlTransfer) -> Bool) -> Bool {
@@ -134,6 +134,7 @@ extension CurlTransfer {
     }
 
     private func permits(_ address: UnsafePointer<curl_sockaddr>) -> Bool {
+        if options.configuration.proxy != nil { return true }  // every socket leads to the proxy
         var bytes = [UInt8](repeating: 0, count: 16)
         let count = ccurl_address_bytes(address, &bytes)
         guard let ip = IPAddress(bytes: Array(bytes[..<count])), let destination = submission?.exchange.destination,

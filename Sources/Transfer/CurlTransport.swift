@@ -54,12 +54,21 @@ package final class CurlTransport: Transport {
             guard hops < limit else { throw .tooManyRedirects }
             hops += 1
             url = try Self.resolve(location, against: url)
-            let next = try policy.check(url: url)
+            let next = try check(location: url)
             if next.scheme == .http, destination.scheme == .https {
                 throw .destinationRefused(reason: "a redirect from https to http")
             }
             if next != destination { carriesCredentials = false }
             destination = next
+        }
+    }
+
+    /// What is wrong with a Location is the server's fault, not the request's.
+    private func check(location: String) throws(TransferError) -> Destination {
+        do throws(TransferError) {
+            return try policy.check(url: location)
+        } catch .invalidRequest(let reason) {
+            throw .malformedResponse(reason: "a Location that leads nowhere: \(reason)")
         }
     }
 

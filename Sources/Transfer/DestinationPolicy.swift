@@ -11,12 +11,17 @@ package struct DestinationPolicy: Sendable {
 
     /// - Parameter allowedPrivateHosts: names or addresses; IPv6 with or without brackets.
     package init(allowedPrivateHosts: Set<String> = []) {
-        let hosts = allowedPrivateHosts.map { Self.withoutTrailingDot($0.lowercased()) }
-        let addresses = hosts.compactMap { host in
-            IPAddress(host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : host)
-        }
-        allowedNames = Set(hosts)
-        allowedAddresses = Set(addresses)
+        allowedNames = Set(allowedPrivateHosts.map { Self.withoutTrailingDot($0.lowercased()) })
+        allowedAddresses = Set(allowedPrivateHosts.compactMap(Self.address))
+    }
+
+    /// Whether the text is a host name or an address, and no more than that.
+    static func isHost(_ text: String) -> Bool {
+        address(text) != nil || !text.isEmpty && text.consists(of: Destination.hostBytes)
+    }
+
+    private static func address(_ host: String) -> IPAddress? {
+        IPAddress(host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : host)
     }
 
     /// Reads the URL and says where it leads; throws `.invalidRequest` where it is not an absolute URL of RFC 3986,
@@ -178,6 +183,6 @@ package struct Destination: Sendable, Hashable {
     }
 
     /// Letters, digits, hyphen, dot, and the underscore that some hosts carry.
-    private static let hostBytes = ByteSet { $0.isASCIILetterOrDigit || "-._".utf8.contains($0) }
+    static let hostBytes = ByteSet { $0.isASCIILetterOrDigit || "-._".utf8.contains($0) }
     private static let urlBytes = ByteSet { $0 > 0x20 && $0 < 0x7f && !#""<>\^`{|}"#.utf8.contains($0) }
 }

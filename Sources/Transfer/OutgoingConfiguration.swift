@@ -30,6 +30,7 @@ package struct OutgoingConfiguration: Sendable {
     func validate() throws(OutgoingConfigurationError) {
         guard !userAgent.isEmpty, FieldLines.isFieldValue(userAgent) else { throw .userAgentUnusable }
         guard connectionsPerHostMax > 0 else { throw .connectionLimitUnusable }
+        for host in allowedPrivateHosts where !DestinationPolicy.isHost(host) { throw .hostUnusable(host) }
         if let caFile, access(caFile, R_OK) != 0 { throw .caFileUnreadable(path: caFile) }
         if let proxy {
             let schemes = ["http://", "https://", "socks5h://"]
@@ -49,6 +50,8 @@ extension OutgoingConfiguration: CustomStringConvertible, CustomReflectable {
 package enum OutgoingConfigurationError: Error, Equatable, CustomStringConvertible {
     case userAgentUnusable
     case connectionLimitUnusable
+    /// An allowed private host that is neither a name nor an address: one with a port, say, or a range.
+    case hostUnusable(String)
     case caFileUnreadable(path: String)
     case proxyUnusable
     /// libcurl could not be set up: no memory, no threads, or a build without TLS or HTTP/2.
@@ -58,6 +61,7 @@ package enum OutgoingConfigurationError: Error, Equatable, CustomStringConvertib
         switch self {
         case .userAgentUnusable: "the user agent is empty or holds a control character"
         case .connectionLimitUnusable: "connections per host: at least 1"
+        case .hostUnusable(let host): "\(host) is not a host name or an address, without a port"
         case .caFileUnreadable(let path): "the CA file \(path) is missing or not readable"
         case .proxyUnusable: "the proxy is not an http://, https:// or socks5h:// URL"
         case .unavailable(let reason): "outgoing HTTP is unavailable: \(reason)"

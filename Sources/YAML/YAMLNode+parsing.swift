@@ -46,7 +46,7 @@ extension YAMLNode {
         switch node {
         case .scalar(let scalar):
             try Self.checkTag(scalar.tag, allowed: .str, at: place)
-            let isPlain = scalar.style == .plain && scalar.tag.rawValue != Tag.Name.str.rawValue
+            let isPlain = scalar.style == .plain && scalar.tag.rawValue.isEmpty
             let isNull = isPlain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
             self.init(content: isNull ? .null : .scalar(scalar.string, isPlain: isPlain), place: place)
         case .sequence(let sequence):

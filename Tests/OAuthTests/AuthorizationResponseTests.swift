@@ -94,7 +94,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "code=a%2&state=s", "code=a%&state=s", "code=a%zz&state=s", "code=%C3%28&state=s", "code=ä&state=s",
+        "code=a%2&state=s", "code=a%&state=s", "code=a%zz&state=s", "code=%C3%28&state=s", "code=a&state=s&x=%ff",
+        "code=a&state=s&%ff=x", "code=ä&state=s",
     ])
     func `broken escapes and characters no code has are refused`(query: String) {
         #expect(throws: AuthorizationResponseError.malformed) { try AuthorizationResponse.read(query: query) }

@@ -1,4 +1,5 @@
 import Accounts
+import JSON
 import OAuth
 import Testing
 import Transfer
@@ -130,6 +131,13 @@ import Transfer
         #expect(try read(response).credential.accessToken.text == "t")
     }
 
+    @Test(arguments: ["access_token=t&x=%ff", "access_token=t&x=%f", "access_token=t%zz"])
+    func `a form that is not one is refused`(body: String) {
+        let response = TransferResponse(
+            status: 200, fields: ["content-type": "application/x-www-form-urlencoded"], body: Array(body.utf8))
+        #expect(refusal(response) == .malformed(reason: "the body is not a form"))
+    }
+
     @Test func `an answer without content type is read only where the dialect says so`() throws {
         let response = TransferResponse(status: 200, body: Array(#"{"access_token":"t"}"#.utf8))
         #expect(refusal(response) == .malformed(reason: "the content type is neither JSON nor a form"))
@@ -184,6 +192,18 @@ import Transfer
     func `a failed transfer says nothing about the grant`(error: TransferError, disposition: Disposition, spent: Bool) {
         #expect(TokenRequestError.transfer(error).disposition == disposition)
         #expect(TokenRequestError.transfer(error).tokenMayBeSpent == spent)
+    }
+
+    @Test func `what a server says is cut to one line without control characters or secrets`() {
+        func detail(_ description: String) -> String? {
+            let body = JSONValue.object(["error": .string("invalid_grant"), "error_description": .string(description)])
+            return TokenEndpoint.detail(of: .json(400, body.text), dialect: TokenDialect())
+        }
+        #expect(detail("a\r\nb\u{1b}[31mc\u{2028}d\u{202e}e\u{0}\u{85}f") == "a b [31mc d e f")
+        #expect(detail(String(repeating: "word ", count: 1000))?.count == 199)
+        #expect(detail("Token gho_EXAMPLE00000000000000000 is dead") == "Token […] is dead")
+        #expect(detail("") == "")
+        #expect(TokenEndpoint.detail(of: .json(400, "{"), dialect: TokenDialect()) == nil)
     }
 
     @Test func `error codes keep their names`() {

@@ -271,6 +271,16 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(catalog.problems.map(\.subject) == ["\(directory)/bytes.yaml", "\(directory)/folder.yaml"])
     }
 
+    @Test func `a file with another name than its id takes nobody's place`() throws {
+        let copy = exampleManifest(replacing: [("id: example", "id: github")])
+        let catalog = try catalog(["github.old.yaml": copy, "my-github.yaml": copy], [instance("github")])
+        #expect(try catalog.provider("github").name == "GitHub")
+        #expect(
+            catalog.problems.map(\.problem.message) == [
+                "id: expected github.old, as the file is named", "id: expected my-github, as the file is named",
+            ])
+    }
+
     @Test func `a directory that is not there is an error`() {
         #expect(throws: ConfigurationErrors.self) {
             try ProviderCatalog(

@@ -150,6 +150,14 @@ private func signal(
         }
     }
 
+    @Test func `a Retry-After in the past leaves the word to the fields`() throws {
+        let fields: HeaderFields = [
+            "Retry-After": "Fri, 20 Nov 2026 14:41:23 GMT", "RateLimit-Remaining": "0", "RateLimit-Reset": "30",
+        ]
+        #expect(try signal("ietf", 429, fields)?.until == sampleTime + .seconds(30))
+        #expect(try signal("retry_after", 503, fields) == nil)
+    }
+
     @Test func `GitHub's primary limit is one user's and its secondary limit everyone's`() throws {
         let spent: HeaderFields = ["x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795185873"]
         #expect(try signal("github", 403, spent)?.reach == .token)

@@ -46,6 +46,27 @@ import Testing
         }
     }
 
+    /// A key that is accepted and then not read would be a promise that nothing keeps.
+    @Test func `no key of the schema is accepted and ignored`() throws {
+        let folder = Fixture.folder.appending(path: "../../../Sources/Providers").standardizedFileURL
+        var source = ""
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path())
+        where name.hasPrefix("ManifestReader") {
+            source += try String(contentsOf: folder.appending(path: name), encoding: .utf8)
+        }
+        func check(_ schema: JSONValue) {
+            for (name, value) in schema["properties"]?.object ?? [:] {
+                // What a choice of one says needs no reading, and claims are read by their table.
+                let isSettled = ["response_type", "style"].contains(name) || name == "claims"
+                #expect(isSettled || source.contains("\"\(name)\""), "\(name)")
+                if name != "claims" { check(value) }
+            }
+            for value in schema["anyOf"]?.array ?? [] { check(value) }
+            for name in ["items", "additionalProperties"] { schema[name].map { check($0) } }
+        }
+        check(try schema())
+    }
+
     @Test func `the built-in manifests hold no key that the schema lacks`() throws {
         let top = try #require(schema()["properties"]?.object)
         let folder = Fixture.folder.appending(path: "../../../providers").standardizedFileURL

@@ -62,6 +62,20 @@ struct FailureTests {
         #expect(server.requests.map(\.path) == ["/first", "/token"])
     }
 
+    @Test func `sends a body over a new connection where the old one was closed in between`() async throws {
+        let server = try LoopbackServer { connection in
+            if connection.readRequest() != nil { connection.write(.response()) }
+        }
+        defer { server.stop() }
+        let transport = try makeTransport()
+        _ = try await transport.send(TransferRequest(.get, server.url()))
+        await server.allClosed()
+        let response = try await transport.send(
+            TransferRequest(.post, server.url(), body: .init(contentType: "text/plain", bytes: [1])))
+        #expect(response.status == 200)
+        #expect(server.requests.count == 2)
+    }
+
     @Test func `opens a connection of its own for a POST without a body`() async throws {
         let server = try LoopbackServer.answering(.response())
         defer { server.stop() }
@@ -128,6 +142,9 @@ struct FailureTests {
         (OutgoingConfiguration(userAgent: "a", caFile: "/nowhere/ca.pem"), .caFileUnreadable(path: "/nowhere/ca.pem")),
         (OutgoingConfiguration(userAgent: "a", proxy: "socks5://127.0.0.1:1"), .proxyUnusable),
         (OutgoingConfiguration(userAgent: "a", proxy: "127.0.0.1:1"), .proxyUnusable),
+        (OutgoingConfiguration(userAgent: "a", allowedPrivateHosts: ["127.0.0.1:80"]), .hostUnusable("127.0.0.1:80")),
+        (OutgoingConfiguration(userAgent: "a", allowedPrivateHosts: ["10.0.0.0/8"]), .hostUnusable("10.0.0.0/8")),
+        (OutgoingConfiguration(userAgent: "a", allowedPrivateHosts: [""]), .hostUnusable("")),
         (OutgoingConfiguration(userAgent: "a", connectionsPerHostMax: 0), .connectionLimitUnusable),
     ])
     func `refuses settings that can't work`(configuration: OutgoingConfiguration, error: OutgoingConfigurationError) {

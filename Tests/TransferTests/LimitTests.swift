@@ -20,7 +20,7 @@ struct LimitTests {
             failure = await transport.failure(TransferRequest(.get, server.url(), limits: limits))
         }
         #expect(failure == .timedOut(host: "127.0.0.1"))
-        #expect(elapsed >= .milliseconds(299) && elapsed < .seconds(3))
+        #expect(elapsed >= .milliseconds(299) && elapsed < .seconds(15))
         await server.allClosed()
     }
 
@@ -54,7 +54,7 @@ struct LimitTests {
         }
         #expect(failure?.mayHaveBeenSent == true)
         #expect(failure == .timedOut(host: "127.0.0.1"))
-        #expect(elapsed < .seconds(3))
+        #expect(elapsed < .seconds(15))
     }
 
     @Test func `gives up a handshake that does not come at the connect deadline, with nothing sent`() async throws {
@@ -66,11 +66,11 @@ struct LimitTests {
             failure = await transport.failure(
                 TransferRequest(
                     .get, "https://127.0.0.1:\(server.port)/",
-                    limits: TransferLimits(connect: .milliseconds(200), total: .seconds(20))))
+                    limits: TransferLimits(connect: .milliseconds(200), total: .seconds(40))))
         }
         #expect(failure == .connectionFailed(host: "127.0.0.1"))
         #expect(failure?.mayHaveBeenSent == false)
-        #expect(elapsed >= .milliseconds(199) && elapsed < .seconds(5))
+        #expect(elapsed >= .milliseconds(199) && elapsed < .seconds(15))
     }
 
     @Test func `counts the wait for a connection into the total deadline`() async throws {

@@ -1,0 +1,26 @@
+/// What faults are aimed at and requests are counted by; its raw value is its name in the control interface.
+package enum SimulatedEndpoint: String, Sendable, CaseIterable, Codable {
+    case authorize
+    /// The submitted consent page.
+    case consent
+    case token
+    /// Discord's and OpenID providers' revocation endpoint; GitHub's `DELETE …/token`.
+    case revocation
+    /// GitHub's `DELETE …/grant`.
+    case grant
+    /// GitHub's `POST …/token`.
+    case check
+    /// `/users/@me`, `/user` or userinfo: the first thing a profile is made of.
+    case profile
+    case emails
+    case guilds
+    case connections
+    /// Discord's `/oauth2/@me`.
+    case authorization
+    /// Discord's `/oauth2/userinfo`.
+    case userinfo
+    /// The discovery document.
+    case metadata
+    case keys
+    case avatar
+}

@@ -1,0 +1,75 @@
+extension SimulatorSwitches {
+    /// Some of a site's switches, by name. An access token lifetime of 0 is none: tokens that never expire.
+    struct Change: KnowsMembers, Sendable {
+        typealias Members = CodingKeys
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case accessTokenLifetime, refreshTokenLifetime, codeLifetime, rotatesRefreshTokens, reuseRevokesFamily,
+                reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
+                acceptsBasic, acceptsPost, decodesBasic, requiresUserAgent, sendsEtags, sendsScope,
+                refreshedTokenRefusals, tokensPerGrantMax, tokenLimit, clientLimit, invalidRequestLimit, autoConsent,
+                latency
+        }
+
+        var accessTokenLifetime: Int?
+        var refreshTokenLifetime: Int?
+        var codeLifetime: Int?
+        var rotatesRefreshTokens: Bool?
+        var reuseRevokesFamily: Bool?
+        var reuseGrace: Int?
+        var refreshEndsAccessTokens: Bool?
+        var refreshTokenOnFirstConsentOnly: Bool?
+        var requiresPkce: Bool?
+        var sendsIssuer: Bool?
+        var acceptsBasic: Bool?
+        var acceptsPost: Bool?
+        var decodesBasic: Bool?
+        var requiresUserAgent: Bool?
+        var sendsEtags: Bool?
+        var sendsScope: Bool?
+        var refreshedTokenRefusals: Int?
+        var tokensPerGrantMax: Int?
+        /// A count of 0 is no limit.
+        var tokenLimit: SimulatedLimit?
+        var clientLimit: SimulatedLimit?
+        var invalidRequestLimit: SimulatedLimit?
+        /// Empty is nobody.
+        var autoConsent: String?
+        var latency: Int?
+
+        func apply(to switches: inout SimulatorSwitches) {
+            func set<T>(_ value: T?, _ path: WritableKeyPath<SimulatorSwitches, T>) {
+                if let value { switches[keyPath: path] = value }
+            }
+            if let accessTokenLifetime {
+                switches.accessTokenLifetime = accessTokenLifetime == 0 ? nil : accessTokenLifetime
+            }
+            if let refreshTokenLifetime {
+                switches.refreshTokenLifetime = refreshTokenLifetime == 0 ? nil : refreshTokenLifetime
+            }
+            set(codeLifetime, \.codeLifetime)
+            set(rotatesRefreshTokens, \.rotatesRefreshTokens)
+            set(reuseRevokesFamily, \.reuseRevokesFamily)
+            set(reuseGrace, \.reuseGrace)
+            set(refreshEndsAccessTokens, \.refreshEndsAccessTokens)
+            set(refreshTokenOnFirstConsentOnly, \.refreshTokenOnFirstConsentOnly)
+            set(requiresPkce, \.requiresPKCE)
+            set(sendsIssuer, \.sendsIssuer)
+            set(acceptsBasic, \.acceptsBasic)
+            set(acceptsPost, \.acceptsPost)
+            set(decodesBasic, \.decodesBasic)
+            set(requiresUserAgent, \.requiresUserAgent)
+            set(sendsEtags, \.sendsETags)
+            set(sendsScope, \.sendsScope)
+            set(refreshedTokenRefusals, \.refreshedTokenRefusals)
+            set(tokensPerGrantMax, \.tokensPerGrantMax)
+            set(latency, \.latency)
+            if let tokenLimit { switches.tokenLimit = tokenLimit.count == 0 ? nil : tokenLimit }
+            if let clientLimit { switches.clientLimit = clientLimit.count == 0 ? nil : clientLimit }
+            if let invalidRequestLimit {
+                switches.invalidRequestLimit = invalidRequestLimit.count == 0 ? nil : invalidRequestLimit
+            }
+            if let autoConsent { switches.autoConsent = autoConsent.isEmpty ? nil : autoConsent }
+        }
+    }
+}

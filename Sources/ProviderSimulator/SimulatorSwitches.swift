@@ -1,0 +1,58 @@
+/// What one site does that another does not. Each is a quirk of a real server; `defaults(for:)` is the site as it is.
+package struct SimulatorSwitches: Sendable, Equatable {
+    /// Seconds; `nil` issues access tokens that never expire and, unless `alwaysIssuesRefreshTokens`, no refresh token.
+    package var accessTokenLifetime: Int?
+    /// Seconds; `nil` is without end.
+    package var refreshTokenLifetime: Int?
+    package var codeLifetime = 600
+    /// A refresh answers with a new refresh token and spends the old one.
+    package var rotatesRefreshTokens = true
+    /// Using a spent refresh token ends the grant (RFC 9700 §4.14.2).
+    package var reuseRevokesFamily = false
+    /// Seconds for which a spent refresh token is answered with what its rotation issued.
+    package var reuseGrace = 0
+    /// A refresh ends the access tokens issued before it.
+    package var refreshEndsAccessTokens = false
+    /// A refresh token comes with the first consent only, unless `prompt=consent`, and with `access_type=offline` only.
+    package var refreshTokenOnFirstConsentOnly = false
+    package var requiresPKCE = false
+    /// The authorization response carries `iss` (RFC 9207).
+    package var sendsIssuer = false
+    package var acceptsBasic = true
+    package var acceptsPost = true
+    /// Id and secret of HTTP Basic are form-decoded, as RFC 6749 §2.3.1 has it.
+    package var decodesBasic = true
+    /// Requests to the resource server without User-Agent are refused.
+    package var requiresUserAgent = false
+    /// Profile responses carry an ETag and If-None-Match is honoured.
+    package var sendsETags = false
+    /// Whether the token response has `scope` (`false`: a server that leaves it out).
+    package var sendsScope = true
+    /// Newly refreshed access tokens are refused for this many requests (quirk E16).
+    package var refreshedTokenRefusals = 0
+    /// Live tokens of one kind per person, client and scope; past it the oldest ends. 0 is without end.
+    package var tokensPerGrantMax = 0
+    /// Of one token, or of one person where the site counts so; `nil` announces a limit and never reaches it.
+    package var tokenLimit: SimulatedLimit?
+    /// Of the whole site.
+    package var clientLimit: SimulatedLimit?
+    /// Answers of 401, 403 and 429 before the address is banned (quirk G10).
+    package var invalidRequestLimit: SimulatedLimit?
+    /// The id of a person who allows every authorization request, no page shown.
+    package var autoConsent: String?
+    /// Milliseconds added to every answer.
+    package var latency = 0
+
+    package init() {}
+}
+
+/// At most `count` requests in each window of `seconds`.
+package struct SimulatedLimit: Sendable, Equatable, Codable {
+    package var count: Int
+    package var seconds: Int
+
+    package init(count: Int, seconds: Int) {
+        self.count = count
+        self.seconds = seconds
+    }
+}

@@ -1,0 +1,122 @@
+import Synchronization
+
+/// One site: what it is (`rules`) and how it stands (`state`). Endpoints are in extensions.
+final class Site: Sendable {
+    let rules: any SiteRules
+    let state: Mutex<SiteState>
+
+    init(rules: any SiteRules, configuration: SimulatorConfiguration) {
+        self.rules = rules
+        state = Mutex(
+            SiteState(
+                site: rules.site, configuration: configuration,
+                switches: configuration.switches[rules.site] ?? rules.defaultSwitches))
+    }
+
+    var name: SimulatedSite { rules.site }
+
+    /// Does what was asked, faults aside.
+    func answer(_ endpoint: SimulatedEndpoint, _ call: Call) -> Reply {
+        switch endpoint {
+        case .authorize: return authorize(call)
+        case .consent: return decide(call)
+        case .avatar: return avatar(call)
+        default: break
+        }
+        if let ban = ban(call) { return ban }
+        let reply =
+            switch endpoint {
+            case .token: token(call)
+            case .profile, .emails, .guilds, .connections, .authorization, .userinfo: resource(endpoint, call)
+            default: rules.other(endpoint, self, call)
+            }
+        countInvalid(reply, call)
+        return reply
+    }
+
+    /// Quirk G10: past so many answers of 401, 403 and 429 an address is told nothing else for a while.
+    private func ban(_ call: Call) -> Reply? {
+        let hit = state.withLock { state -> LimitHit? in
+            guard let limit = state.switches.invalidRequestLimit else { return nil }
+            let use = state.windows.look("invalid", limit, now: call.now)
+            return use.used >= limit.count ? LimitHit(reach: "ban", wait: use.resetsAt - call.now) : nil
+        }
+        return hit.map { limited($0, call) }
+    }
+
+    func countInvalid(_ reply: Reply, _ call: Call) {
+        guard [401, 403, 429].contains(reply.status), reply.field("x-ratelimit-scope") != "shared" else { return }
+        state.withLock { state in
+            guard let limit = state.switches.invalidRequestLimit else { return }
+            _ = state.windows.take("invalid", limit, now: call.now)
+        }
+    }
+
+    func limited(_ hit: LimitHit, _ call: Call) -> Reply {
+        state.withLock { $0.counters.limited += 1 }
+        return rules.limited(hit, call)
+    }
+
+    // MARK: The resource server
+
+    private enum Access {
+        case refused(Reply)
+        case limited(LimitHit)
+        case granted(Bearer, RequestWindows.Use?, SimulatorSwitches)
+    }
+
+    private func resource(_ endpoint: SimulatedEndpoint, _ call: Call) -> Reply {
+        switch access(endpoint, call) {
+        case .refused(let reply): return reply
+        case .limited(let hit): return limited(hit, call)
+        case .granted(let bearer, let use, let switches):
+            var use = use
+            var reply = rules.resource(endpoint, bearer, switches: switches, call)
+            if reply.status == 304, let counted = use {
+                // An answer that nothing changed costs nothing (GitHub's rule for conditional requests).
+                state.withLock { $0.windows.giveBack(rules.limitKey(bearer, endpoint)) }
+                use?.used = counted.used - 1
+            }
+            reply.fields += rules.limitFields(use, call)
+            return reply
+        }
+    }
+
+    private func access(_ endpoint: SimulatedEndpoint, _ call: Call) -> Access {
+        state.withLock { state in
+            if state.switches.requiresUserAgent, call.userAgent.isEmpty { return .refused(rules.missingUserAgent()) }
+            guard let token = call.token(schemes: rules.tokenSchemes) else { return .refused(rules.unauthorized(call)) }
+            guard let bearer = bearer(token, &state, call) else { return .refused(rules.unauthorized(call)) }
+            if let limit = state.switches.clientLimit {
+                let use = state.windows.take("client", limit, now: call.now)
+                if use.isExceeded {
+                    return .limited(LimitHit(reach: "global", wait: use.resetsAt - call.now, person: bearer.person.id))
+                }
+            }
+            guard let limit = state.switches.tokenLimit, !bearer.isBulk else {
+                return .granted(bearer, nil, state.switches)
+            }
+            let use = state.windows.take(rules.limitKey(bearer, endpoint), limit, now: call.now)
+            if use.isExceeded {
+                return .limited(LimitHit(wait: use.resetsAt - call.now, use: use, person: bearer.person.id))
+            }
+            return .granted(bearer, use, state.switches)
+        }
+    }
+
+    func bearer(_ token: String, _ state: inout SiteState, _ call: Call) -> Bearer? {
+        if let number = BulkPerson.number(ofAccessToken: token) {
+            let person = BulkPerson.person(number, site: name, generation: state.bulkGeneration)
+            return Bearer(
+                token: token, client: "bulk", scopes: rules.scopes(requested: rules.bulkScopes) ?? [],
+                issuedAt: BulkPerson.bornAt, resident: .init(person: person, changedAt: BulkPerson.bornAt), isBulk: true
+            )
+        }
+        guard let (found, holder) = state.ledger.access(token, now: call.now), !state.ledger.takeRefusal(token),
+            let resident = state.resident(holder.person, site: name)
+        else { return nil }
+        return Bearer(
+            token: token, client: holder.client, scopes: found.scopes, issuedAt: found.issuedAt,
+            expiresAt: found.expiresAt, resident: resident, isBulk: false)
+    }
+}

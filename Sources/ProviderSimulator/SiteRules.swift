@@ -1,0 +1,96 @@
+/// What distinguishes one site from another: its paths, its scopes, how it says things. What they have in common,
+/// RFC 6749, is `Site`'s.
+protocol SiteRules: TokenTexts, Sendable {
+    var site: SimulatedSite { get }
+    var defaultSwitches: SimulatorSwitches { get }
+
+    /// `path` is below the site's prefix and begins with a slash.
+    func endpoint(_ method: String, _ path: Substring) -> SimulatedEndpoint?
+
+    // Authorization
+    /// The scopes a request asks for, in its order, as they will be granted; `nil` where one is unknown to a site
+    /// that minds.
+    func scopes(requested text: String) -> [String]?
+    /// Every scope that people made on the fly have granted.
+    var bulkScopes: String { get }
+    /// What a consent page says of a scope.
+    func meaning(of scope: String) -> String
+    /// Scopes that a person may leave out on the consent page.
+    func isOptional(_ scope: String) -> Bool
+    /// Whether this site answers a redirect URI it does not know by going to the first it does.
+    var redirectsOnMismatch: Bool { get }
+    /// Members of the authorization response besides `code`, `state` and `iss`.
+    func responseParameters(_ draft: GrantLedger.Draft, scopes: [String]) -> [(String, String)]
+    func errorParameters(_ error: String) -> [(String, String)]
+    /// What `prompt=none` fails with where it can't pass silently; `nil` shows the page all the same.
+    func silentError(isSignedIn: Bool) -> String?
+    func issuer(base: String) -> String
+
+    // Tokens
+    /// Bodies of token requests other than forms.
+    var readsJSONTokenRequests: Bool { get }
+    var grantTypeIsOptional: Bool { get }
+    func refusal(_ refusal: TokenRefusal, _ call: Call) -> Reply
+    func tokenResponse(_ issued: IssuedTokens, person: SimulatedPerson?, switches: SimulatorSwitches, _ call: Call)
+        -> Reply
+    /// How a refused body (JSON where only forms are read) is answered.
+    func unreadableBody(_ call: Call) -> Reply
+    func wantsRefreshToken(_ draft: GrantLedger.Draft, consentedBefore: Bool, switches: SimulatorSwitches) -> Bool
+
+    // The resource server
+    var tokenSchemes: [String] { get }
+    func unauthorized(_ call: Call) -> Reply
+    func missingUserAgent() -> Reply
+    func resource(_ endpoint: SimulatedEndpoint, _ bearer: Bearer, switches: SimulatorSwitches, _ call: Call) -> Reply
+    /// The key under which requests of a token are counted, and its fields on every answer.
+    func limitKey(_ bearer: Bearer, _ endpoint: SimulatedEndpoint) -> String
+    func limitFields(_ use: RequestWindows.Use?, _ call: Call) -> [(name: String, value: String)]
+    func limited(_ hit: LimitHit, _ call: Call) -> Reply
+
+    /// Everything that is neither of the common endpoints nor a resource: revocation, metadata, keys.
+    func other(_ endpoint: SimulatedEndpoint, _ site: Site, _ call: Call) -> Reply
+    /// Signs with a new key from now on; nothing where the site signs nothing.
+    func rotateKeys(forgetting: Bool) throws
+}
+
+extension SiteRules {
+    func rotateKeys(forgetting: Bool) throws {}
+}
+
+/// Whom an access token stands for.
+struct Bearer: Sendable {
+    var token: String
+    var client: String
+    var scopes: [String]
+    var issuedAt: Int64
+    var expiresAt: Int64?
+    var resident: SiteState.Resident
+    var isBulk: Bool
+
+    var person: SimulatedPerson { resident.person }
+    func has(_ scope: String) -> Bool { isBulk || scopes.contains(scope) }
+}
+
+/// Why a token request is refused, in RFC 6749 §5.2's words and closer.
+enum TokenRefusal: Error, Equatable {
+    case invalidRequest(String)
+    case invalidClient
+    case code
+    case refreshToken
+    case redirectURI
+    case codeVerifier
+    case unsupportedGrantType
+}
+
+/// A limit that a request ran into, or that a fault says it did.
+struct LimitHit: Sendable {
+    /// As the site calls it; `nil` is its usual one.
+    var reach: String?
+    /// Milliseconds until it is over.
+    var wait: Int64
+    var use: RequestWindows.Use?
+    /// What `Retry-After` says where a fault decides it.
+    var retryAfter: String?
+    var status: Int?
+    var person: String?
+}

@@ -1,0 +1,138 @@
+import Crypto
+import Synchronization
+
+/// RFC 6749 §4.1.3, §6 and §2.3: client authentication, codes, refresh tokens.
+extension Site {
+    func token(_ call: Call) -> Reply {
+        switch grant(call) {
+        case .success(let (issued, person, switches)):
+            rules.tokenResponse(issued, person: person, switches: switches, call)
+        case .failure(let answer): answer.reply
+        }
+    }
+
+    private struct Answer: Error { var reply: Reply }
+
+    private func grant(_ call: Call) -> Result<(IssuedTokens, SimulatedPerson?, SimulatorSwitches), Answer> {
+        func refuse<T>(_ refusal: TokenRefusal) -> Result<T, Answer> {
+            .failure(Answer(reply: rules.refusal(refusal, call)))
+        }
+        guard let form = readBody(call) else { return .failure(Answer(reply: rules.unreadableBody(call))) }
+        if form.repeats() { return refuse(.invalidRequest("a parameter is repeated")) }
+        switch authenticateClient(call, form) {
+        case .failure(let refusal): return refuse(refusal)
+        case .success(let client):
+            let (outcome, switches) = state.withLock { state in
+                (issue(form, client, &state, call), state.switches)
+            }
+            switch outcome {
+            case .failure(let refusal): return refuse(refusal)
+            case .success(let issued):
+                let person = state.withLock { $0.resident(issued.holder.person, site: name)?.person }
+                return .success((issued, person, switches))
+            }
+        }
+    }
+
+    func readBody(_ call: Call) -> Form? {
+        if call.hasFormBody { return call.form }
+        if rules.readsJSONTokenRequests, call.hasJSONBody { return Form(jsonObject: call.body) }
+        return nil
+    }
+
+    /// Basic (RFC 6749 §2.3.1: id and secret are form-encoded first) or in the body, never both.
+    func authenticateClient(_ call: Call, _ form: Form) -> Result<SimulatedClient, TokenRefusal> {
+        let (clients, switches) = state.withLock { ($0.clients, $0.switches) }
+        if let basic = call.token(schemes: ["basic"]) {
+            guard switches.acceptsBasic else { return .failure(.invalidClient) }
+            if form["client_secret"] != nil {
+                return .failure(.invalidRequest("the client authenticates in two ways"))
+            }
+            guard let (id, secret) = BasicCredentials.read(basic, isFormEncoded: switches.decodesBasic),
+                let client = clients[id], client.secret == secret, form["client_id"] == nil || form["client_id"] == id
+            else { return .failure(.invalidClient) }
+            return .success(client)
+        }
+        guard let id = form["client_id"], let client = clients[id], client.secret == form["client_secret"] ?? "" else {
+            return .failure(.invalidClient)
+        }
+        if !switches.acceptsPost, !client.secret.isEmpty { return .failure(.invalidClient) }
+        return .success(client)
+    }
+
+    private func issue(
+        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+    ) -> Result<IssuedTokens, TokenRefusal> {
+        switch form["grant_type"] ?? (rules.grantTypeIsOptional ? "authorization_code" : nil) {
+        case "authorization_code": exchange(form, client, &state, call)
+        case "refresh_token": refresh(form, client, &state, call)
+        case nil: .failure(.invalidRequest("grant_type is missing"))
+        default: .failure(.unsupportedGrantType)
+        }
+    }
+
+    private func exchange(
+        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+    ) -> Result<IssuedTokens, TokenRefusal> {
+        guard let text = form["code"] else { return .failure(.invalidRequest("code is missing")) }
+        guard let (code, isReplay) = state.ledger.use(text) else { return .failure(.code) }
+        if isReplay {
+            state.counters.codeReplays += 1
+            return .failure(.code)
+        }
+        guard code.draft.client.id == client.id,
+            call.now - code.issuedAt < Int64(state.switches.codeLifetime) * 1000
+        else { return .failure(.code) }
+        let redirectURI = form["redirect_uri"]
+        if code.draft.namesRedirectURI || redirectURI != nil, redirectURI != code.draft.redirectURI {
+            return .failure(.redirectURI)
+        }
+        // A verifier without a challenge is refused as well: RFC 9700 §2.1.1 against downgrade.
+        let verifier = form["code_verifier"]
+        guard verifier.map(Self.challenge) == code.draft.challenge else { return .failure(.codeVerifier) }
+        if let verifier, !(43...128).contains(verifier.utf8.count) { return .failure(.codeVerifier) }
+        state.counters.codesExchanged += 1
+        return .success(state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now))
+    }
+
+    private func refresh(
+        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+    ) -> Result<IssuedTokens, TokenRefusal> {
+        guard let text = form["refresh_token"] else { return .failure(.invalidRequest("refresh_token is missing")) }
+        if let (number, step) = BulkPerson.number(ofRefreshToken: text) {
+            state.counters.refreshes += 1
+            var issued = IssuedTokens(
+                accessToken: BulkPerson.accessToken(number),
+                accessLifetime: state.switches.accessTokenLifetime,
+                scopes: rules.scopes(requested: rules.bulkScopes) ?? [],
+                holder: .init(client: client.id, person: BulkPerson.id(number, site: name)))
+            issued.isRefreshed = true
+            if state.switches.rotatesRefreshTokens {
+                issued.refreshToken = "\(BulkPerson.refreshToken(number))-\(step + 1)"
+            }
+            return .success(issued)
+        }
+        if let holder = state.ledger.holder(ofToken: text),
+            state.resident(holder.person, site: name)?.person.isSuspended == true
+        {
+            return .failure(.refreshToken)
+        }
+        switch state.ledger.refresh(text, client: client.id, switches: state.switches, texts: rules, now: call.now) {
+        case .refreshed(let issued):
+            state.counters.refreshes += 1
+            return .success(issued)
+        case .replayed(let issued):
+            state.counters.graceReplays += 1
+            return .success(issued)
+        case .reused:
+            state.counters.reuseDetections += 1
+            return .failure(.refreshToken)
+        case .refused: return .failure(.refreshToken)
+        }
+    }
+
+    /// RFC 7636 §4.2, S256.
+    static func challenge(of verifier: String) -> String {
+        base64URL(Array(SHA256.hash(data: Array(verifier.utf8))))
+    }
+}

@@ -1,0 +1,72 @@
+import Accounts
+import JSONPath
+import YAML
+
+extension ManifestReader {
+    mutating func readRequests() -> [ProfileRequestRule] {
+        let node = root["profile"]?["requests"]
+        var rules: [ProfileRequestRule] = []
+        for (key, node) in node?.mapping ?? [] {
+            guard let name = key.string else { continue }
+            let path = "profile.requests.\(name)"
+            if name == ProfileMapping.idToken {
+                report(key.place, "\(path): the name stands for the ID token's claims; expected another")
+            }
+            if let url = node["url"], url.text?.contains("{\(URLTemplate.userinfoEndpoint)}") == true,
+                root["issuer"] == nil
+            {
+                report(url.place, "\(path).url: {userinfo_endpoint} has no value without an issuer")
+            }
+            guard let url = template(node["url"], "\(path).url", places: [URLTemplate.userinfoEndpoint]) else {
+                continue
+            }
+            rules.append(
+                ProfileRequestRule(
+                    name: name, url: url, authorization: node["authorization"]?.text ?? "Bearer",
+                    fields: readHeaders(node["headers"], "\(path).headers"),
+                    isOptional: node["optional"]?.bool ?? false,
+                    requiredScopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? []))
+        }
+        if let node, node.mapping?.isEmpty == true, root["issuer"] == nil {
+            report(node.place, "profile.requests: expected at least one request, for there is no ID token")
+        }
+        return rules
+    }
+
+    mutating func readClaims(requests: [String]) -> [ClaimRule] {
+        guard let node = root["profile"]?["claims"] else { return [] }
+        let sources = requests + (root["issuer"] == nil ? [] : [ProfileMapping.idToken])
+        return ClaimType.all.compactMap { type in
+            guard let value = node[type.name] else { return nil }
+            let name = "profile.claims.\(type.name)"
+            let found = paths(value["path"] ?? value, name)
+            for path in value["path"]?.texts ?? value.texts where !sources.contains(where: { path.text.reads($0) }) {
+                report(
+                    path.place,
+                    "\(name): expected a path that begins with \(sources.map { "$.\($0)" }.joined(separator: " or "))")
+            }
+            let accepts = value["accept"]?.texts.compactMap { BooleanForm(rawValue: $0.text) } ?? []
+            return ClaimRule(type: type, paths: found, accepts: Set(accepts))
+        }
+    }
+
+    mutating func paths(_ node: YAMLNode?, _ name: String) -> [JSONPath] {
+        var paths: [JSONPath] = []
+        for (text, place) in node?.texts ?? [] where text.hasPrefix("$") {
+            do { paths.append(try JSONPath(text)) } catch {
+                report(
+                    place,
+                    "\(name): \(text) is no JSONPath (RFC 9535): at character \(error.position + 1), \(error.reason)")
+            }
+        }
+        return paths
+    }
+}
+
+extension String {
+    /// A path into the response of that request: `$.user…` or `$['user']…`.
+    fileprivate func reads(_ request: String) -> Bool {
+        if self == "$.\(request)" { return true }
+        return ["$.\(request).", "$.\(request)[", "$['\(request)']", "$[\"\(request)\"]"].contains { hasPrefix($0) }
+    }
+}

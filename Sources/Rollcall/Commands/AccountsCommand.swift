@@ -1,0 +1,160 @@
+import Accounts
+import ArgumentParser
+import Foundation
+import JSON
+import Linking
+import Providers
+import Store
+import Sync
+
+struct AccountsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "accounts", abstract: "Linked accounts: look, take over, hand on, unlink.",
+        subcommands: [List.self, Show.self, Import.self, Export.self, Unlink.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List linked accounts.",
+            discussion: "Example:  rollcall accounts list --provider github --status needs_relink --json")
+
+        @Option(help: "Only of this provider instance.") var provider: String?
+        @Option(help: "active, needs_relink, suspended or paused.") var status: String?
+        @Option(help: ArgumentHelp("Only of this user of the application.", valueName: "user_id")) var user: String?
+        @Option(help: "How many at most; 0 lists them all.") var limit = 100
+        @Flag(help: "One JSON object a line.") var json = false
+        @OptionGroup var options: ConfigurationOptions
+
+        func run() async throws {
+            var filter = AccountFilter()
+            if let status {
+                guard let known = AccountStatus(rawValue: status) else {
+                    let all = AccountStatus.allCases.map(\.rawValue)
+                    throw ValidationError("--status \(status): expected one of \(all.joined(separator: ", "))")
+                }
+                filter.status = known
+            }
+            if let provider {
+                guard let id = ProviderID(provider) else { throw ValidationError("--provider: no such name is possible") }
+                filter.provider = id
+            }
+            if let user {
+                guard let id = UserID(user) else { throw ValidationError("--user: 1 to 255 characters") }
+                filter.userID = id
+            }
+            try await withDatabase(options) { [filter] database in
+                var after: String?
+                var left = limit == 0 ? Int.max : limit
+                if !json { Terminal.say(Self.line(Self.header)) }
+                repeat {
+                    let page = try await database.accounts.list(filter, after: after, limit: min(left, 500))
+                    for account in page.items {
+                        Terminal.say(json ? account.json.text : Self.line(Self.cells(account)))
+                    }
+                    left -= page.items.count
+                    after = page.next
+                } while after != nil && left > 0
+                if after != nil { Terminal.note("There are more; --limit 0 lists them all.") }
+            }
+        }
+
+        private static let header = ["ID", "PROVIDER", "STATUS", "SYNCED", "NEXT", "USER", "SUBJECT"]
+
+        private static func cells(_ account: LinkedAccount) -> [String] {
+            [
+                account.id.rawValue, account.provider.rawValue, account.status.rawValue,
+                account.syncedAt?.rfc3339 ?? "never", account.nextSyncAt?.rfc3339 ?? "-", account.userID.rawValue,
+                account.subject.rawValue,
+            ]
+        }
+
+        /// Fixed widths: a list is printed as it is read, however long it is.
+        private static func line(_ cells: [String]) -> String {
+            zip(cells, [32, 12, 14, 22, 22, 24, 0]).map { cell, width in
+                cell.count < width ? cell.padding(toLength: width, withPad: " ", startingAt: 0) : cell + " "
+            }.joined()
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show one account, why it is stale or broken, and its cached profile.",
+            discussion: "Example:  rollcall accounts show acc_01jd…")
+
+        @Argument(help: "The account's id.") var id: String
+        @OptionGroup var options: ConfigurationOptions
+
+        func run() async throws {
+            let id = try accountID(id)
+            try await withDatabase(options) { database in
+                guard let account = try await database.accounts.account(id) else {
+                    Terminal.note("There is no account \(id).")
+                    throw ExitCode.someFailed
+                }
+                var object = account.json.object ?? JSONObject()
+                if let document = try database.profiles.document(account: id),
+                    let profile = try? JSONValue(parsing: document.bytes)  // put together by us; else it is left out
+                {
+                    object["profile"] = profile
+                }
+                Terminal.say(JSONValue.object(object).text)
+            }
+        }
+    }
+
+    struct Unlink: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Unlink an account: erase its tokens and profile here, revoke them at the provider.",
+            discussion: "Example:  rollcall accounts unlink acc_01jd…")
+
+        @Argument(help: "The account's id.") var id: String
+        @OptionGroup var options: ConfigurationOptions
+
+        func run() async throws {
+            let id = try accountID(id)
+            let configuration = try options.load()
+            configuration.bootstrapLogging()
+            try await reportingFailures {
+                let service = try ServiceAssembly(configuration, servesAlone: false)
+                guard let unlinked = try await service.database.accounts.unlink(id) else {
+                    await service.close()
+                    Terminal.note("There is no account \(id).")
+                    throw ExitCode.someFailed
+                }
+                if let revocation = unlinked.revocation { await service.revocations.send(revocation) }
+                let waiting = try await service.database.revocations.count()
+                await service.close()
+                Terminal.note("\(id) is unlinked.")
+                if waiting > 0 { Terminal.note("\(waiting) revocations wait; a running service goes on trying.") }
+            }
+        }
+    }
+}
+
+func accountID(_ text: String) throws -> AccountID {
+    guard let id = AccountID(text) else {
+        throw ValidationError("'\(text)' is not the id of an account; `rollcall accounts list` shows them")
+    }
+    return id
+}
+
+extension LinkedAccount {
+    var json: JSONValue {
+        var object: JSONObject = [
+            "id": .string(id.rawValue), "user_id": .string(userID.rawValue), "provider": .string(provider.rawValue),
+            "subject": .string(subject.rawValue), "status": .string(status.rawValue),
+            "scopes": .array(scopes.map { .string($0.rawValue) }), "linked_at": .string(linkedAt.rfc3339),
+        ]
+        for (name, time) in [("synced_at", syncedAt), ("changed_at", changedAt), ("next_sync_at", nextSyncAt)] {
+            if let time { object[name] = .string(time.rfc3339) }
+        }
+        if let problem {
+            var shown: JSONObject = [
+                "code": .string(problem.code.rawValue), "since": .string(problem.since.rfc3339),
+                "detail": .string(problem.detail), "action": .string(problem.action.rawValue),
+            ]
+            if let next = problem.nextAttemptAt { shown["next_attempt_at"] = .string(next.rfc3339) }
+            object["problem"] = .object(shown)
+        }
+        return .object(object)
+    }
+}

@@ -1,0 +1,128 @@
+import Accounts
+import ArgumentParser
+import Foundation
+import JSON
+import ProviderSimulator
+import Providers
+import Transfer
+
+struct DemoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Try everything on this machine: the service beside simulated Discord, GitHub and Google.",
+        discussion: """
+            Example:  rollcall demo            then open the link it prints
+                      rollcall demo --once     the whole journey by itself; exits 0 only if all of it held
+
+            Nothing is registered anywhere and nothing leaves this machine. Simulated people change now and then, so \
+            that syncing can be seen.
+            """)
+
+    @Flag(help: "Make the whole journey, print each step, and exit.") var once = false
+    @Option(help: "The service's port on 127.0.0.1.") var port: Int?
+    @Option(help: "The simulator's port on 127.0.0.1.") var simulatorPort: Int?
+    @Option(help: ArgumentHelp("Where to keep the demo's data; a temporary folder where absent.", valueName: "folder"))
+    var data: String?
+    @Flag(help: "Print the service's URL and the API key as one JSON object.") var json = false
+    @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
+
+    func run() async throws {
+        let folder = data ?? FileManager.default.temporaryDirectory.path() + "/rollcall-demo-\(UUID().uuidString)"
+        defer { if data == nil { removeTemporary(folder) } }
+        try await reportingFailures { try await run(in: folder) }
+    }
+
+    private func run(in folder: String) async throws {
+        let port = port ?? (once ? try freePort() : 8080)
+        let serviceURL = "http://127.0.0.1:\(port)"
+        let simulator = ProviderSimulator(
+            DemoProviders.simulatorConfiguration(
+                port: simulatorPort ?? (once ? 0 : 8081), serviceURL: serviceURL,
+                changeInterval: once ? nil : .seconds(20)))
+        _ = try await simulator.start()
+        let configuration = try DemoProviders.configuration(
+            folder: folder, port: port, simulator: simulator, logLevel: logLevel ?? (once ? "warning" : "info"),
+            syncInterval: once ? "6h" : "15s")
+        configuration.bootstrapLogging()
+        let service = try ServiceAssembly(configuration, servesAlone: true)
+        let (_, key) = try await service.database.apiKeys.create(name: "demo", scopes: DemoProviders.keyScopes)
+
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await service.run() }
+            group.addTask { try await simulator.run() }
+            try await service.untilListening()
+            if once {
+                Terminal.say("Rollcall at \(serviceURL), the simulator at \(simulator.baseURL)")
+                let transport = try CurlTransport(
+                    OutgoingConfiguration(userAgent: "rollcall-demo", allowedPrivateHosts: ["127.0.0.1"]))
+                let journey = DemoJourney(
+                    baseURL: serviceURL, apiKey: key, simulator: simulator, transport: transport,
+                    say: { Terminal.say($0) })
+                do {
+                    try await journey.run()
+                } catch {
+                    Terminal.note("The journey ended early: \(error)")
+                    group.cancelAll()
+                    throw ExitCode.someFailed
+                }
+                Terminal.say("All of it held.")
+                await transport.shutDown()
+                group.cancelAll()
+            } else {
+                let link = try await service.demoLink()
+                announce(serviceURL: serviceURL, key: key, simulatorURL: simulator.baseURL, link: link)
+            }
+            do {
+                while try await group.next() != nil {}
+            } catch is CancellationError {
+                // The journey is over, or a signal ended it.
+            }
+        }
+        await simulator.stop()
+    }
+
+    private func announce(serviceURL: String, key: Secret, simulatorURL: String, link: String) {
+        key.reveal { key in
+            if json {
+                let object: JSONValue = [
+                    "url": .string(serviceURL), "api_key": .string(key), "simulator_url": .string(simulatorURL),
+                    "link": .string(link),
+                ]
+                Terminal.say(object.text)
+                return
+            }
+            Terminal.say(
+                """
+
+                Rollcall is at \(serviceURL), simulated Discord, GitHub and Google at \(simulatorURL).
+
+                1. Open this in a browser and link an account or three as the user 'ada' (good for ten minutes):
+
+                     \(link)
+
+                2. Read what is cached; simulated people change now and then, and the next sync brings it:
+
+                     export KEY=\(key)
+                     curl -s -H "Authorization: Bearer $KEY" \(serviceURL)/v1/users/ada/accounts
+                     curl -s -H "Authorization: Bearer $KEY" '\(serviceURL)/v1/accounts?provider=github'
+
+                3. Make another link:
+
+                     curl -s -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+                       -d '{"user_id": "bob", "provider": "discord"}' \(serviceURL)/v1/link-sessions
+
+                Control-C ends the demo.
+                """)
+        }
+    }
+
+    private func removeTemporary(_ folder: String) {
+        do {
+            try FileManager.default.removeItem(atPath: folder)
+        } catch CocoaError.fileNoSuchFile {
+            // Nothing was made: the demo ended before it began.
+        } catch {
+            Terminal.note("The temporary folder \(folder) could not be removed: \(error)")
+        }
+    }
+}

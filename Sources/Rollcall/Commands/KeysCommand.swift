@@ -1,0 +1,98 @@
+import Accounts
+import ArgumentParser
+import JSON
+import Store
+
+struct KeysCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "keys", abstract: "API keys of programs that ask over HTTP.",
+        subcommands: [Create.self, List.self, Revoke.self])
+
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a key and print it, alone, on standard output. It is shown this once.",
+            discussion: """
+                Example:  rollcall keys create dashboard --scope accounts:read --scope links:write
+
+                Scopes: \(APIKeyScope.allCases.map(\.rawValue).joined(separator: ", "))
+                """)
+
+        @Argument(help: "What the key is for, to recognise it later.") var name: String
+        @Option(name: .customLong("scope"), parsing: .singleValue, help: "What the key may do; repeat for more.")
+        var scopes: [String]
+        @OptionGroup var options: ConfigurationOptions
+
+        func run() async throws {
+            let wanted = try scopes.flatMap { $0.split(separator: ",").map(String.init) }.map { text in
+                guard let scope = APIKeyScope(rawValue: text) else {
+                    let known = APIKeyScope.allCases.map(\.rawValue)
+                    let hint = suggestion(for: text, among: known).map { "; did you mean \($0)?" } ?? ""
+                    throw ValidationError("--scope \(text): there is no such scope\(hint)")
+                }
+                return scope
+            }
+            try await withDatabase(options) { database in
+                let (key, secret) = try await database.apiKeys.create(name: name, scopes: Set(wanted))
+                Terminal.note("\(key.id): shown this once; send it as 'Authorization: Bearer …'")
+                secret.reveal { Terminal.say($0) }
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List the keys, without their secrets.", discussion: "Example:  rollcall keys list --json")
+
+        @OptionGroup var options: ConfigurationOptions
+        @Flag(help: "One JSON object a line.") var json = false
+
+        func run() async throws {
+            try await withDatabase(options) { database in
+                let keys = try await database.apiKeys.list()
+                if json {
+                    for key in keys { Terminal.say(key.json.text) }
+                } else {
+                    let rows = keys.map { key in
+                        [
+                            key.id.rawValue, key.name, key.scopes.map(\.rawValue).sorted().joined(separator: ","),
+                            key.createdAt.rfc3339, key.lastUsedAt?.rfc3339 ?? "never",
+                        ]
+                    }
+                    Terminal.say(Terminal.table(["ID", "NAME", "SCOPES", "CREATED", "LAST USED"], rows))
+                }
+            }
+        }
+    }
+
+    struct Revoke: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a key worthless at once.", discussion: "Example:  rollcall keys revoke key_01jd…")
+
+        @Argument(help: "The key's id, as `keys list` shows it.") var id: String
+        @OptionGroup var options: ConfigurationOptions
+
+        func run() async throws {
+            guard let id = APIKeyID(id) else {
+                throw ValidationError("'\(id)' is not the id of a key; `rollcall keys list` shows them")
+            }
+            try await withDatabase(options) { database in
+                guard try await database.apiKeys.revoke(id) else {
+                    Terminal.note("There is no key \(id).")
+                    throw ExitCode.someFailed
+                }
+                Terminal.note("\(id) is revoked.")
+            }
+        }
+    }
+}
+
+extension APIKey {
+    fileprivate var json: JSONValue {
+        var object: JSONObject = [
+            "id": .string(id.rawValue), "name": .string(name), "scopes": .array(scopes.map(\.rawValue).sorted().map { .string($0) }),
+            "created_at": .string(createdAt.rfc3339),
+        ]
+        if let lastUsedAt { object["last_used_at"] = .string(lastUsedAt.rfc3339) }
+        return .object(object)
+    }
+}

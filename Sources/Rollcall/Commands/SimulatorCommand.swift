@@ -1,0 +1,28 @@
+import ArgumentParser
+import ProviderSimulator
+
+struct SimulatorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulator",
+        abstract: "Run the simulated Discord, GitHub and Google alone, for tests and for trying manifests.",
+        discussion: """
+            Example:  rollcall simulator --port 8081 --service-url http://127.0.0.1:8080
+
+            Clients demo-discord, demo-github and demo-google are registered with the redirect URIs of the service at \
+            --service-url. GET /control shows what it counted; POST /control sets switches and faults.
+            """)
+
+    @Option(help: "The port on 127.0.0.1; 0 lets the system choose.") var port = 8081
+    @Option(help: ArgumentHelp("The service whose redirect URIs are registered.", valueName: "url"))
+    var serviceURL = "http://127.0.0.1:8080"
+
+    func run() async throws {
+        let simulator = ProviderSimulator(DemoProviders.simulatorConfiguration(port: port, serviceURL: serviceURL))
+        try await reportingFailures {
+            let port = try await simulator.start()
+            Terminal.note("The simulator listens on http://127.0.0.1:\(port)")
+            try await runUntilSignalled { try await simulator.run() }
+            await simulator.stop()
+        }
+    }
+}

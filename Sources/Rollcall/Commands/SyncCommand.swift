@@ -1,0 +1,75 @@
+import Accounts
+import ArgumentParser
+import Store
+import Sync
+
+struct SyncCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sync",
+        abstract: "Sync profiles from the command line, beside a running service or without one.",
+        discussion: """
+            Examples:  rollcall sync --once          everything that is due, then exit
+                       rollcall sync --once --all    every active account, due or not
+                       rollcall sync                 the sync loop alone, without the HTTP interface
+
+            Accounts that a running service is syncing are left to it. Exits 0 where nothing failed, 1 where some \
+            accounts failed; `rollcall accounts list --status needs_relink` and `accounts show` say why.
+            """)
+
+    @Flag(help: "Sync everything that is due, then exit.") var once = false
+    @Flag(help: "With --once: make every active account due first.") var all = false
+    @Flag(help: "Print the tally as one JSON object.") var json = false
+    @OptionGroup var options: ConfigurationOptions
+
+    func validate() throws {
+        if all && !once { throw ValidationError("--all goes with --once") }
+    }
+
+    func run() async throws {
+        let configuration = try options.load()
+        configuration.bootstrapLogging()
+        try await reportingFailures {
+            let service = try ServiceAssembly(configuration, servesAlone: false)
+            if once {
+                try await syncOnce(service)
+            } else {
+                try await runUntilSignalled { try await service.syncService.run() }
+                await service.close()
+            }
+        }
+    }
+
+    private func syncOnce(_ service: ServiceAssembly) async throws {
+        if all { try await expediteAll(service.database) }
+        let bar = ProgressBar("Syncing", total: nil)
+        let tally: SyncTally
+        do {
+            tally = try await service.syncPass.run { tally in
+                bar.advance(to: tally.attempts, note: tally.failed > 0 ? "\(tally.failed) failed" : "")
+            }
+        } catch {
+            bar.finish()
+            await service.close()
+            throw error
+        }
+        bar.finish()
+        await service.close()
+        if json {
+            Terminal.say(
+                "{\"updated\":\(tally.updated),\"unchanged\":\(tally.unchanged),\"failed\":\(tally.failed)}")
+        } else {
+            Terminal.say("\(tally.updated) updated, \(tally.unchanged) unchanged, \(tally.failed) failed")
+        }
+        if tally.failed > 0 { throw ExitCode.someFailed }
+    }
+
+    private func expediteAll(_ database: Database) async throws {
+        let now = SystemTime().now()
+        var after: String?
+        repeat {
+            let page = try await database.accounts.list(AccountFilter(status: .active), after: after, limit: 500)
+            for account in page.items { _ = try await database.schedule.expedite(account.id, at: now) }
+            after = page.next
+        } while after != nil
+    }
+}

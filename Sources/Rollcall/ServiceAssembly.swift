@@ -1,0 +1,210 @@
+import Accounts
+import Cryptography
+import Foundation
+import Linking
+import Logging
+import Providers
+import ServiceLifecycle
+import Store
+import Sync
+import Transfer
+import UnixSignals
+import Web
+
+/// The whole service, put together from top to bottom.
+struct ServiceAssembly: Sendable {
+    static let version = "0.1.0"
+
+    let configuration: ServiceConfiguration
+    let database: Database
+    let catalog: ProviderCatalog
+    let transport: CurlTransport
+    let linking: AccountLinking
+    let syncPass: SyncPass
+    let syncService: SyncService
+    let revocations: RevocationSender
+    let web: WebServer
+    private let lock: ServiceLock?
+    private let listening: ListeningSignal
+    private let logger: Logger
+
+    /// - Parameter servesAlone: takes the lock that keeps a second `serve` off the same database.
+    init(_ configuration: ServiceConfiguration, servesAlone: Bool) throws {
+        let time = SystemTime()
+        let random = SystemRandom()
+        let logger = Logger(label: "rollcall")
+        let owner = "\(ProcessInfo.processInfo.processIdentifier)-\(Hexadecimal.encode(random.bytes(4)))"
+        self.configuration = configuration
+        self.logger = logger
+
+        catalog = try Self.catalog(configuration)
+        lock = servesAlone ? try ServiceLock.acquire(databasePath: configuration.databasePath) : nil
+        database = try Database(
+            path: configuration.databasePath, keyRing: try configuration.keyRing(random: random), time: time,
+            random: random)
+        transport = try CurlTransport(configuration.outgoing)
+
+        let client = ProviderClient(
+            transport: transport, database: database, time: time, random: random, logger: logger)
+        let servers = AuthorizationServers(client: client, time: time, logger: logger)
+        revocations = RevocationSender(
+            database: database, catalog: catalog, client: client, servers: servers, owner: owner, time: time,
+            random: random, logger: logger)
+        let tokens = AccessTokens(
+            database: database, catalog: catalog, client: client, servers: servers, revocations: revocations,
+            owner: owner, time: time, logger: logger)
+        let profiles = ProfileFetch(client: client, servers: servers, time: time)
+        linking = AccountLinking(
+            publicURL: configuration.publicURL, returnTo: configuration.returnTo, database: database, catalog: catalog,
+            client: client, servers: servers,
+            profiles: profiles, revocations: revocations, time: time, random: random, logger: logger)
+
+        let accountSync = AccountSync(
+            catalog: catalog, schedule: database.schedule, tokens: tokens, profiles: profiles, time: time,
+            random: random, logger: logger)
+        syncPass = SyncPass(
+            catalog: catalog, schedule: database.schedule, accountSync: accountSync,
+            concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
+        syncService = SyncService(
+            pass: syncPass, tokens: tokens, revocations: revocations, linkSessions: database.linkSessions, time: time,
+            logger: logger)
+        let onDemand = SyncOnDemand(
+            schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
+            time: time)
+
+        let listening = ListeningSignal()
+        self.listening = listening
+        web = try WebServer(
+            WebServer.Settings(
+                publicURL: configuration.publicURL, applicationName: configuration.applicationName,
+                host: configuration.host, port: configuration.port,
+                trustedProxies: try TrustedProxies(configuration.trustedProxies)),
+            database: database, catalog: catalog, linking: linking, accessTokens: tokens,
+            sync: SyncRequests { await SyncNowResult(onDemand, account: $0, waitingAtMost: $1, time: time) },
+            time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
+    }
+
+    /// Until SIGTERM or SIGINT; what is under way has 15 seconds to finish.
+    func run() async throws {
+        logger.info(
+            "Rollcall starts",
+            metadata: [
+                "version": "\(Self.version)", "public_url": "\(configuration.publicURL)",
+                "database": "\(configuration.databasePath)",
+                "providers": "\(catalog.providers.map(\.id.rawValue).joined(separator: ","))",
+            ])
+        for warning in database.warnings { logger.warning("\(warning)") }
+        for problem in catalog.problems { logger.error("A provider is left out", metadata: ["problem": "\(problem)"]) }
+        for provider in catalog.providers {
+            if !provider.isReady {
+                logger.warning(
+                    "A provider can't be linked yet",
+                    metadata: ["provider": "\(provider.id)", "missing": "\(provider.missing.joined(separator: ","))"])
+            }
+            if provider.pkce == .none {
+                logger.warning("A provider is used without PKCE", metadata: ["provider": "\(provider.id)"])
+            }
+        }
+        var group = ServiceGroupConfiguration(
+            services: [syncService, web], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = .seconds(15)
+        do {
+            try await ServiceGroup(configuration: group).run()
+        } catch {
+            await close()
+            throw error
+        }
+        await close()
+        logger.info("Rollcall stops")
+    }
+
+    /// The port, once connections are accepted.
+    @discardableResult
+    func untilListening() async throws -> Int { try await listening.port() }
+
+    /// A link session for the demo's user.
+    func demoLink() async throws -> String {
+        let order = AccountLinking.Order(userID: "ada", userLabel: "ada@example.com")
+        return try await linking.begin(order).url.reveal { $0 }
+    }
+
+    func close() async {
+        await transport.shutDown()
+        database.close()
+        lock?.release()
+    }
+
+    static func catalog(_ configuration: ServiceConfiguration) throws -> ProviderCatalog {
+        try ProviderCatalog(
+            manifestsDirectory: configuration.providersDirectory, instances: configuration.instances,
+            publicURL: configuration.publicURL, syncInterval: configuration.syncInterval)
+    }
+}
+
+extension ServiceConfiguration {
+    var outgoing: OutgoingConfiguration {
+        OutgoingConfiguration(
+            userAgent: "rollcall/\(ServiceAssembly.version) (+\(publicURL))", caFile: caFile,
+            proxy: proxy?.reveal(\.self), allowedPrivateHosts: Set(allowedPrivateHosts))
+    }
+
+    /// Reads the master key; makes the key file where the database is not there yet either.
+    func keyRing(random: some RandomSource) throws -> KeyRing {
+        switch keySource {
+        case .text(let key, let place):
+            do {
+                return try key.reveal { text throws in try KeyRing(parsing: text) }
+            } catch {
+                throw ConfigurationError(problems: ["\(place): \(error)"])
+            }
+        case .file(let path):
+            if FileManager.default.fileExists(atPath: path) { return try Self.readKeyFile(path) }
+            if FileManager.default.fileExists(atPath: databasePath) {
+                throw ConfigurationError(problems: [
+                    "\(path): the master key is gone, and \(databasePath) can't be read without it; bring the key back"
+                ])
+            }
+            return try Self.makeKeyFile(path, random: random)
+        }
+    }
+
+    private static func readKeyFile(_ path: String) throws -> KeyRing {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
+            throw ConfigurationError(problems: [
+                "\(path): others than its owner may read the master key; run 'chmod 600 \(path)'"
+            ])
+        }
+        let text: String
+        do {
+            text = try String(contentsOfFile: path, encoding: .utf8)
+        } catch {
+            throw ConfigurationError(problems: ["\(path): the master key can't be read; check its owner and mode"])
+        }
+        do {
+            return try KeyRing(parsing: text)
+        } catch {
+            throw ConfigurationError(problems: ["\(path): \(error)"])
+        }
+    }
+
+    private static func makeKeyFile(_ path: String, random: some RandomSource) throws -> KeyRing {
+        let ring = try KeyRing.generate(random: random)
+        let folder = URL(filePath: path).deletingLastPathComponent().path()
+        do {
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw ConfigurationError(problems: ["\(folder): the folder for the master key can't be made"])
+        }
+        // O_EXCL: of two programs that start at once, one makes the key and the other is told to start again.
+        let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+        guard descriptor >= 0 else {
+            throw ConfigurationError(problems: ["\(path): the master key can't be written; check the folder, or start again"])
+        }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        try file.write(contentsOf: Data(ring.text.utf8))
+        try file.synchronize()
+        return ring
+    }
+}

@@ -1,0 +1,75 @@
+import Foundation
+import Synchronization
+
+/// What a command says to a person or to a program: results on standard output, everything else on standard error.
+enum Terminal {
+    static func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
+    static func note(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+    static var errorIsTerminal: Bool { isatty(2) == 1 }
+
+    /// Columns padded to their widest cell; no lines drawn, so that the output can be cut and grepped.
+    static func table(_ header: [String], _ rows: [[String]]) -> String {
+        let all = [header] + rows
+        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        return all.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                line += column == row.count - 1 ? cell : cell.padding(toLength: widths[column] + 2, withPad: " ", startingAt: 0)
+            }
+            return line
+        }.joined(separator: "\n")
+    }
+}
+
+/// A bar on standard error for work that takes a while; silent where standard error is not a terminal. Drawn at most
+/// ten times a second.
+final class ProgressBar: Sendable {
+    private struct State {
+        var done = 0
+        var drawnAt: ContinuousClock.Instant?
+        var isDrawn = false
+    }
+
+    private let title: String
+    private let total: Int?
+    private let isShown: Bool
+    private let startedAt = ContinuousClock.now
+    private let state = Mutex(State())
+
+    /// - Parameter total: how much there is to do, in the unit of `advance`; `nil` where nobody knows.
+    init(_ title: String, total: Int?, isShown: Bool = Terminal.errorIsTerminal) {
+        self.title = title
+        self.total = total
+        self.isShown = isShown
+    }
+
+    func advance(to done: Int, note: String = "") {
+        guard isShown else { return }
+        let now = ContinuousClock.now
+        let draws = state.withLock { state in
+            state.done = done
+            if let last = state.drawnAt, now - last < .milliseconds(100), done != total { return false }
+            state.drawnAt = now
+            state.isDrawn = true
+            return true
+        }
+        if draws { FileHandle.standardError.write(Data(("\r\u{1b}[2K" + line(done: done, note: note)).utf8)) }
+    }
+
+    func finish() {
+        if state.withLock({ $0.isDrawn }) { FileHandle.standardError.write(Data("\r\u{1b}[2K".utf8)) }
+    }
+
+    private func line(done: Int, note: String) -> String {
+        let elapsed = (ContinuousClock.now - startedAt).components
+        let seconds = max(Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18, 0.001)
+        let rate = Int(Double(done) / seconds)
+        guard let total, total > 0 else { return "\(title) \(done) (\(rate)/s) \(note)" }
+        let share = min(Double(done) / Double(total), 1)
+        let filled = Int(share * 30)
+        let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
+        let left = share > 0 ? Int(seconds / share - seconds) : 0
+        return "\(title) \(bar) \(Int(share * 100)) % (\(rate)/s, \(left) s left) \(note)"
+    }
+}

@@ -1,0 +1,169 @@
+"""The browser journey in headless Chromium against `rollcall demo`. See `run`."""
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROLLCALL, SCREENSHOTS = sys.argv[1], pathlib.Path(sys.argv[2])
+SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+checks = 0
+
+
+def check(condition, what):
+    global checks
+    checks += 1
+    if not condition:
+        raise SystemExit(f"FAILED: {what}")
+    print(f"  ok  {what}")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def call(method, path, body=None):
+    request = urllib.request.Request(
+        demo["url"] + path, None if body is None else json.dumps(body).encode(), method=method,
+        headers={"Authorization": "Bearer " + demo["api_key"], "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as response:
+        text = response.read()
+        return json.loads(text) if text else None
+
+
+def new_link(user, **more):
+    return call("POST", "/v1/link-sessions", {"user_id": user, "user_label": f"{user}@example.com", **more})["url"]
+
+
+def look(name):
+    """One screenshot of the page in each of four ways, and what must hold for every page of ours."""
+    for scheme in ("light", "dark"):
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        for device, width, height in (("phone", 390, 844), ("desktop", 1280, 900), ("narrow", 320, 640)):
+            driver.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+            overflow = driver.execute_script(
+                "return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            check(overflow <= 0, f"{name}: nothing to scroll sideways at {width} px, {scheme}")
+            if device != "narrow":
+                driver.save_screenshot(str(SCREENSHOTS / f"{name}-{device}-{scheme}.png"))
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    ours = driver.current_url.startswith(demo["url"])
+    if ours:
+        check(len(driver.find_elements(By.TAG_NAME, "h1")) == 1, f"{name}: one h1")
+        check(driver.find_element(By.TAG_NAME, "html").get_attribute("lang"), f"{name}: the language is said")
+        check(len(driver.find_elements(By.TAG_NAME, "main")) == 1, f"{name}: a main landmark")
+        check(driver.title.strip() != "", f"{name}: a title: {driver.title}")
+        names = driver.execute_script(
+            "return performance.getEntriesByType('resource').map(r => r.name).concat(location.href)")
+        check(all(n.startswith(demo["url"]) for n in names), f"{name}: every resource is ours")
+        for button in driver.find_elements(By.CSS_SELECTOR, "button"):
+            check(button.size["height"] >= 44, f"{name}: '{button.text}' is tall enough to touch")
+    complaints = [e["message"] for e in driver.get_log("browser")
+                  if e["level"] == "SEVERE" and "favicon" not in e["message"]
+                  and "status of 4" not in e["message"]]
+    check(not complaints, f"{name}: the console is silent {complaints}")
+
+
+def press(text):
+    """Presses the button that says `text` and waits until another page stands there."""
+    button = next(b for b in driver.find_elements(By.CSS_SELECTOR, "button") if text.lower() in b.text.lower())
+    page = driver.find_element(By.TAG_NAME, "html")
+    button.click()
+    WebDriverWait(driver, 20).until(lambda d: d.find_element(By.TAG_NAME, "html") != page)
+
+
+def heading():
+    return driver.find_element(By.TAG_NAME, "h1").text
+
+
+def text():
+    return driver.find_element(By.TAG_NAME, "body").text
+
+
+folder = tempfile.TemporaryDirectory()
+port, simulator_port = free_port(), free_port()
+log = open(pathlib.Path(folder.name) / "log", "wb")
+service = subprocess.Popen(
+    [ROLLCALL, "demo", "--json", "--port", str(port), "--simulator-port", str(simulator_port), "--data", folder.name],
+    stdout=subprocess.PIPE, stderr=log)
+driver = None
+try:
+    demo = json.loads(service.stdout.readline())
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     "--disable-background-networking", "--disable-component-update", "--no-first-run",
+                     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
+        options.add_argument(argument)
+    options.binary_location = "/usr/bin/chromium"
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+
+    for provider, name in (("discord", "Discord"), ("github", "GitHub"), ("google", "Google")):
+        driver.get(new_link("ada", provider=provider))
+        check("ada@example.com" in text(), f"{provider}: the page says who is about to be linked")
+        check(name in text(), f"{provider}: and with which provider")
+        if provider == "discord":
+            look("confirm")
+        press(f"continue")
+        check("simulat" in text().lower(), f"{provider}: the consent page says that it is simulated")
+        look(f"consent-{provider}")
+        press("allow")
+        check("linked" in heading().lower(), f"{provider}: {heading()}")
+        check("code=" not in driver.current_url, f"{provider}: the code left the address bar")
+        if provider == "discord":
+            look("success")
+    accounts = call("GET", "/v1/users/ada/accounts")["data"]
+    check(len(accounts) == 3, "three accounts are linked")
+
+    driver.get(new_link("ada"))
+    for name in ("Discord", "GitHub", "Google"):
+        check(name in text(), f"chooser: {name}")
+    look("chooser")
+    press("unlink")
+    if len(call("GET", "/v1/users/ada/accounts")["data"]) == 3:
+        look("unlink")
+        press("unlink")
+    check(len(call("GET", "/v1/users/ada/accounts")["data"]) == 2, "chooser: unlinked")
+    look("chooser-after")
+
+    driver.get(new_link("bob", provider="github"))
+    press("continue")
+    press("deny")
+    check(heading(), f"failure: {heading()}")
+    look("failure")
+
+    link = new_link("bob", provider="github")
+    driver.get(link)
+    press("continue")
+    press("allow")
+    driver.get(link)
+    look("used")
+    driver.get(demo["url"] + "/nothing-here")
+    look("not-found")
+    print(f"browser: {checks} checks passed; screenshots in {SCREENSHOTS}")
+except BaseException:
+    log.flush()
+    print(open(log.name, errors="replace").read()[-5000:], file=sys.stderr)
+    if driver:
+        print(driver.current_url.split("?")[0], driver.find_element(By.TAG_NAME, "body").text, file=sys.stderr)
+    raise
+finally:
+    if driver:
+        driver.quit()
+    service.terminate()
+    try:
+        service.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        service.kill()
