@@ -91,7 +91,7 @@ package struct WebServer: Service {
         accounts = AccountRoutes(database: database, linking: linking)
         profiles = ProfileRoutes(database: database, sync: sync, time: time, replays: replays)
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
-        linkSessions = LinkSessionRoutes(linking: linking, site: site, replays: replays)
+        linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
         providers = ProviderRoutes(catalog: catalog, site: site)
         health = HealthRoutes(database: database, site: site)
         let flow = LinkFlow(

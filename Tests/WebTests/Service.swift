@@ -104,7 +104,8 @@ struct Service: Sendable {
             database: database, catalog: catalog, client: providerClient, servers: servers, revocations: revocations,
             owner: "test", time: time, logger: logger)
         let linking = AccountLinking(
-            returnTo: ["https://app.example.com"], database: database, catalog: catalog, client: providerClient,
+            publicURL: options.publicURL, returnTo: ["https://app.example.com"], database: database, catalog: catalog,
+            client: providerClient,
             servers: servers,
             profiles: ProfileFetch(client: providerClient, servers: servers, time: time), revocations: revocations,
             time: time, random: random, logger: logger)

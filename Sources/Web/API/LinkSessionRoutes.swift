@@ -8,22 +8,21 @@ import Store
 /// POST /v1/link-sessions: an application begins a link for one of its users.
 struct LinkSessionRoutes: Sendable {
     let linking: AccountLinking
-    let site: Site
     let replays: Replays
 
     func create(_ call: APIRequest) async throws -> Response {
         var (fields, bytes) = try await call.http.jsonFields()
-        let request = try Self.read(&fields)
+        let order = try Self.read(&fields)
         return try await replays.answer(call, identity: bytes) {
             let session: LinkSession
-            let token: Secret
+            let url: Secret
             do throws(LinkOrderError) {
-                (session, token) = try await linking.begin(request)
+                (session, url) = try await linking.begin(order)
             } catch {
                 throw Self.problem(error)
             }
             let output = JSONOutput.object([
-                ("id", .string(session.id.rawValue)), ("url", .string(token.reveal { site.publicURL + "/link/" + $0 })),
+                ("id", .string(session.id.rawValue)), ("url", .string(url.reveal { $0 })),
                 ("user_id", .string(session.userID.rawValue)), ("provider", .string(session.provider?.rawValue)),
                 ("expires_at", .time(session.expiresAt)),
             ])
@@ -31,30 +30,23 @@ struct LinkSessionRoutes: Sendable {
         }
     }
 
-    /// What the fields are; whether the provider is ready and the address allowed, `Linking` says.
-    private static func read(_ fields: inout RequestFields) throws -> LinkSessionRequest {
-        let user = fields.required("user_id", Self.userText) { $0.string.flatMap { UserID($0) } }
-        let label = fields.optional("user_label", Self.userText) { $0.string.flatMap { UserID($0)?.rawValue } }
-        let provider = fields.optional("provider", "must be the id of a configured provider") {
-            $0.string.flatMap { ProviderID($0) }
+    /// The types alone; what the values may be, `Linking` says.
+    private static func read(_ fields: inout RequestFields) throws -> AccountLinking.Order {
+        let user = fields.required("user_id", "must be a string") { $0.string }
+        let label = fields.optional("user_label", "must be a string") { $0.string }
+        let provider = fields.optional("provider", "must be a string") { $0.string }
+        let scopes = fields.optional("scopes", "must be a list of strings") { value -> [String]? in
+            guard let elements = value.array else { return nil }
+            let scopes = elements.compactMap(\.string)
+            return scopes.count == elements.count ? scopes : nil
         }
-        let scopes = fields.optional("scopes", "must be a list of 1 to 100 different scopes (RFC 6749 §3.3)") {
-            value -> [Scope]? in
-            guard let elements = value.array, (1...100).contains(elements.count) else { return nil }
-            let scopes = elements.compactMap { $0.string.flatMap { Scope($0) } }
-            return Set(scopes).count == elements.count ? scopes : nil
-        }
-        let returnTo = fields.optional("return_to", "must be an absolute URL of an allowed origin") { $0.string }
+        let returnTo = fields.optional("return_to", "must be a string") { $0.string }
         let confirm = fields.optional("confirm", "must be true or false") { $0.bool }
-        if scopes != nil, !fields.has("provider") { fields.refuse("scopes", "can be asked for only with a provider") }
         try fields.finish()
-        guard let user else { throw Problem.invalid(fields.errors) }
-        return LinkSessionRequest(
-            userID: user, userLabel: label, provider: provider, scopes: scopes, returnTo: returnTo,
+        return AccountLinking.Order(
+            userID: user ?? "", userLabel: label, provider: provider, scopes: scopes, returnTo: returnTo,
             confirm: confirm ?? true)
     }
-
-    private static let userText = "must be a string of 1 to 255 characters, none of them a control character"
 
     private static func problem(_ error: LinkOrderError) -> any Error {
         switch error {
