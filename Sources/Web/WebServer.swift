@@ -105,7 +105,8 @@ package struct WebServer: Service {
         let connections = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
                 ConnectionGuard(
-                    headTimeout: TimeAmount(settings.timeouts.head), bodyTimeout: TimeAmount(settings.timeouts.body))
+                    headTimeout: TimeAmount(settings.timeouts.head), bodyTimeout: TimeAmount(settings.timeouts.body),
+                    accessLog: logger)
             ],
             idleTimeout: TimeAmount(settings.timeouts.idle),
             httpDecoderConfiguration: .init(

@@ -66,7 +66,8 @@ struct Service: Sendable {
         sync: {interval: 6h, minimum_interval: 5m, maximum_age: 24h}
 
         """
-    static let beta = alpha.replacingOccurrences(of: "alpha", with: "beta").replacingOccurrences(of: "Alpha", with: "Beta")
+    static let beta = alpha.replacingOccurrences(of: "alpha", with: "beta").replacingOccurrences(
+        of: "Alpha", with: "Beta")
 
     static func run(_ options: Options = Options(), _ body: @Sendable (Service) async throws -> Void) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "rollcall-web-\(UUID().uuidString)")
@@ -104,7 +105,8 @@ struct Service: Sendable {
             owner: "test", time: time, logger: logger)
         let linking = AccountLinking(
             publicURL: options.publicURL, returnTo: ["https://app.example.com"], database: database, catalog: catalog,
-            client: providerClient, servers: servers,
+            client: providerClient,
+            servers: servers,
             profiles: ProfileFetch(client: providerClient, servers: servers, time: time), revocations: revocations,
             time: time, random: random, logger: logger)
         let sync = SyncRequests { account, wait in
@@ -190,15 +192,22 @@ struct Service: Sendable {
     }
 
     /// Links an account from begin to end, in a browser of its own.
-    func link(user: String, provider: String = "alpha", subject: Int = 583_231, login: String = "octocat") async throws -> AccountID {
-        world.state.withLock { $0.user = #"{"id":\#(subject),"login":"\#(login)","name":"The Octocat","email":"octocat@example.com"}"# }
+    func link(user: String, provider: String = "alpha", subject: Int = 583_231, login: String = "octocat") async throws
+        -> AccountID
+    {
+        world.state.withLock {
+            $0.user = #"{"id":\#(subject),"login":"\#(login)","name":"The Octocat","email":"octocat@example.com"}"#
+        }
         let browser = Browser(service: self)
-        let path = try await linkPath(#"{"user_id":"\#(user)","provider":"\#(provider)","return_to":"https://app.example.com/done"}"#)
+        let path = try await linkPath(
+            #"{"user_id":"\#(user)","provider":"\#(provider)","return_to":"https://app.example.com/done"}"#)
         let state = try await browser.start(path)
         let response = try await browser.get("/callback/\(provider)?code=EXAMPLE-code&state=\(state)")
         guard let location = response["location"], let range = location.range(of: "account_id="),
             let id = AccountID(String(location[range.upperBound...].prefix { $0 != "&" }))
-        else { throw RawClient.Failure(reason: "not linked: \(response.status) \(response["location"] ?? response.text)") }
+        else {
+            throw RawClient.Failure(reason: "not linked: \(response.status) \(response["location"] ?? response.text)")
+        }
         return id
     }
 }

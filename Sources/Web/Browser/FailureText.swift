@@ -47,17 +47,20 @@ extension FailureText {
             switch code {
             case "access_denied":
                 FailureText(
-                    title: "Nothing was linked", message: "You declined at \(provider), or left its page. Nothing was stored.",
+                    title: "Nothing was linked",
+                    message: "You declined at \(provider), or left its page. Nothing was stored.",
                     remedy: .startAgain)
             case "account_held":
                 FailureText(
                     title: "That account is already linked",
-                    message: "This \(provider) account is linked to another user here, and it stays there. Nothing was changed.",
+                    message:
+                        "This \(provider) account is linked to another user here, and it stays there. Nothing was changed.",
                     remedy: .none)
             case "scope_missing":
                 FailureText(
                     title: "A permission is missing",
-                    message: "\(provider) did not give the access that is needed to read your profile. Nothing was stored.",
+                    message:
+                        "\(provider) did not give the access that is needed to read your profile. Nothing was stored.",
                     remedy: .startAgain)
             case "provider_unavailable", "profile_unavailable":
                 FailureText(
@@ -65,7 +68,8 @@ extension FailureText {
                     message: "\(provider) did not answer as it should. Nothing was stored.", remedy: .tryLater)
             case "client_refused", "provider_error":
                 FailureText(
-                    title: "\(provider) refused", message: "\(provider) would not complete the link. Nothing was stored.",
+                    title: "\(provider) refused",
+                    message: "\(provider) would not complete the link. Nothing was stored.",
                     remedy: .tellApplication)
             case "configuration_changed":
                 FailureText(
@@ -84,7 +88,8 @@ extension FailureText {
                     remedy: .startAgain)
             default:
                 FailureText(
-                    title: "Something went wrong here", message: "The link could not be completed. Nothing was changed.",
+                    title: "Something went wrong here",
+                    message: "The link could not be completed. Nothing was changed.",
                     remedy: .tryLater)
             }
     }

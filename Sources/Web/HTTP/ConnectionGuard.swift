@@ -1,5 +1,6 @@
 import HTTPTypes
 import JSON
+import Logging
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
@@ -15,6 +16,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let headTimeout: TimeAmount
     private let bodyTimeout: TimeAmount
+    private let accessLog: Logger
     private var deadline: Scheduled<Void>?
     private var requestsUnanswered = 0
     private var isAnswering = false
@@ -24,9 +26,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// - Parameters:
     ///   - headTimeout: from the opening of the connection to the end of the first request's head.
     ///   - bodyTimeout: from the end of a head to the end of its body.
-    init(headTimeout: TimeAmount, bodyTimeout: TimeAmount) {
+    init(headTimeout: TimeAmount, bodyTimeout: TimeAmount, accessLog: Logger) {
         self.headTimeout = headTimeout
         self.bodyTimeout = bodyTimeout
+        self.accessLog = accessLog
     }
 
     func handlerAdded(context: ChannelHandlerContext) { arm(context, headTimeout) }
@@ -41,9 +44,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if isFinished { return }
         switch unwrapInboundIn(data) {
         case .head(let head):
-            requestsUnanswered += 1
             deadline?.cancel()
             deadline = nil
+            // Where such a body ends nobody can know (RFC 9112 §6.3).
+            if let coding = head.headerFields[.transferEncoding], coding.lowercased() != "chunked" {
+                return refuse(context, .notHTTP)
+            }
+            requestsUnanswered += 1
             // Without either field there is no body (RFC 9112 §6.3), hence nothing to wait for.
             if head.headerFields[.contentLength] != nil || head.headerFields[.transferEncoding] != nil {
                 arm(context, bodyTimeout)
@@ -82,16 +89,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard let error = error as? HTTPParserError, !isFinished else { return context.fireErrorCaught(error) }
         // An answer that is still to be written goes first, by the reader that gets this error.
         guard requestsUnanswered == 0 else { return context.fireErrorCaught(error) }
-        let isTooLarge = error == .headerOverflow
-        refuse(
-            context,
-            isTooLarge
-                ? Problem(
-                    HTTPResponse.Status(code: 431, reasonPhrase: "Request Header Fields Too Large"),
-                    .headerFieldsTooLarge, "The head is too large",
-                    detail: "Request line and fields have to fit into \(ConnectionLimits.headBytesMax) bytes.")
-                : Problem(
-                    .badRequest, .malformedRequest, "Not HTTP", detail: "The request can't be read as HTTP/1.1."))
+        refuse(context, error == .headerOverflow ? .headTooLarge : .notHTTP)
     }
 
     private func arm(_ context: ChannelHandlerContext, _ delay: TimeAmount) {
@@ -104,18 +102,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func timedOut(_ context: ChannelHandlerContext) {
         deadline = nil
-        guard requestsUnanswered <= 1, !isAnswering else {
-            isFinished = true
-            return context.close(promise: nil)
-        }
-        refuse(
-            context,
-            Problem(
-                .requestTimeout, .requestTimeout, "Too slow", detail: "The request did not arrive in time."))
+        refuse(context, .tooSlow)
     }
 
+    /// Answers and closes; only closes where the answer's place is taken.
     private func refuse(_ context: ChannelHandlerContext, _ problem: Problem) {
         isFinished = true
+        guard requestsUnanswered == 0 || requestsUnanswered == 1 && !isAnswering && problem.code == .requestTimeout
+        else { return context.close(promise: nil) }
         let id = RequestIDs().next()
         let body = ByteBuffer(string: problem.document(requestID: id))
         let head = HTTPResponse(
@@ -128,7 +122,24 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(wrapOutboundOut(.body(body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         context.close(promise: nil)
+        accessLog.info(
+            "request",
+            metadata: [
+                "route": "-", "status": "\(problem.status.code)", "request_id": "\(id)", "milliseconds": "0",
+                "client": "\(context.remoteAddress?.ipAddress ?? "-")",
+            ])
     }
+}
+
+extension Problem {
+    fileprivate static let notHTTP = Problem(
+        .badRequest, .malformedRequest, "Not HTTP", detail: "The request can't be read as HTTP/1.1.")
+    fileprivate static let headTooLarge = Problem(
+        HTTPResponse.Status(code: 431, reasonPhrase: "Request Header Fields Too Large"), .headerFieldsTooLarge,
+        "The head is too large",
+        detail: "Request line and fields have to fit into \(ConnectionLimits.headBytesMax) bytes.")
+    fileprivate static let tooSlow = Problem(
+        .requestTimeout, .requestTimeout, "Too slow", detail: "The request did not arrive in time.")
 }
 
 /// What any request may cost.
