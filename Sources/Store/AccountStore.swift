@@ -84,7 +84,7 @@ package struct AccountStore: Sendable {
     ) async throws(StoreError) -> Bool {
         try await connections.write { transaction in
             guard let row = try transaction.credentialRow(id), row.generation == generation,
-                let account = try transaction.account(id), account.status != .needsRelink
+                let account = try transaction.account(id), account.statusBeneathPause != .needsRelink
             else { return false }
             try transaction.db.run(
                 """
@@ -107,12 +107,15 @@ package struct AccountStore: Sendable {
         }
     }
 
-    /// Ends a pause. An account whose grant is dead finds out at its next sync.
+    /// Ends a pause: the account is what it was before, and due at `nextSyncAt` unless its grant is dead.
     package func resume(_ id: AccountID, nextSyncAt: Timestamp) async throws(StoreError) -> Bool {
         try await connections.write { transaction in
             guard let account = try transaction.account(id), account.status == .paused else { return false }
-            try transaction.setStatus(.active, problem: nil, of: id)
-            try transaction.db.run("UPDATE sync_schedule SET next_sync_at = ? WHERE account_id = ?", nextSyncAt, id)
+            let status = account.statusBeneathPause
+            try transaction.setStatus(status, problem: account.problem, of: id)
+            try transaction.db.run(
+                "UPDATE sync_schedule SET next_sync_at = ? WHERE account_id = ?",
+                status == .needsRelink ? nil : nextSyncAt, id)
             return true
         }
     }

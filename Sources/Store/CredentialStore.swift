@@ -58,11 +58,8 @@ package struct CredentialStore: Sendable {
                 merged.refreshTokenExpiresAt = held.refreshTokenExpiresAt
             }
             try transaction.replace(row, with: merged)
-            if let account = try transaction.account(id), account.status == .needsRelink {
-                try transaction.setStatus(.active, problem: nil, of: id)
-                try transaction.db.run(
-                    "UPDATE sync_schedule SET next_sync_at = ?, failures = 0 WHERE account_id = ?", transaction.now, id)
-                try transaction.append(.accountRecovered, id, account.userID, account.provider)
+            if let account = try transaction.account(id), account.statusBeneathPause == .needsRelink {
+                try transaction.revive(account)
             }
             return true
         }

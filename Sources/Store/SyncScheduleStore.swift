@@ -316,11 +316,9 @@ extension Transaction {
     func settle(_ account: LinkedAccount, _ result: SyncResult) throws -> AccountStatus {
         var isConfirmed = true
         if case .failed = result.content { isConfirmed = false }
-        // Only the user mends a dead grant, only an operator ends a pause; the problem of a dead grant says why.
-        if account.status == .needsRelink { return .needsRelink }
-        let status: AccountStatus =
-            account.status == .paused
-            ? .paused : result.status ?? (isConfirmed && account.status == .suspended ? .active : account.status)
+        // Only the user mends a dead grant, only an operator ends a pause; their problems stay as they are.
+        if account.status == .needsRelink || account.status == .paused { return account.status }
+        let status = result.status ?? (isConfirmed && account.status == .suspended ? .active : account.status)
         var problem = result.problem
         if let held = account.problem, held.code == problem?.code { problem?.since = held.since }
         if status == .needsRelink {

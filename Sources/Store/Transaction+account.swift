@@ -89,7 +89,7 @@ extension Transaction {
             UPDATE sync_schedule SET next_sync_at = ?, failures = 0, lease_owner = NULL, lease_until = 0
             WHERE account_id = ?
             """, status == .paused ? nil : nextSyncAt, account.id)
-        if account.status == .needsRelink || account.status == .suspended {
+        if account.statusBeneathPause != .active {
             try append(.accountRecovered, account.id, account.userID, account.provider)
         }
     }
@@ -179,6 +179,16 @@ extension Transaction {
         return UnlinkedAccount(account: account, revocation: revocation)
     }
 
+    /// A refresh succeeded after all: the grant is alive.
+    func revive(_ account: LinkedAccount) throws {
+        let isPaused = account.status == .paused
+        try setStatus(isPaused ? .paused : .active, problem: nil, of: account.id)
+        if !isPaused {
+            try db.run("UPDATE sync_schedule SET next_sync_at = ?, failures = 0 WHERE account_id = ?", now, account.id)
+        }
+        try append(.accountRecovered, account.id, account.userID, account.provider)
+    }
+
     /// Marks an account whose grant is dead: no sync until the user links again.
     func markNeedsRelink(_ account: LinkedAccount, problem: AccountProblem) throws {
         try setStatus(.needsRelink, problem: problem, of: account.id)
@@ -192,5 +202,17 @@ extension Transaction {
             UPDATE linked_account SET status = ?, problem_code = ?, problem_since = ?, problem_detail = ?,
                 problem_next_attempt_at = ? WHERE id = ?
             """, status.rawValue, problem?.code.rawValue, problem?.since, problem?.detail, problem?.nextAttemptAt, id)
+    }
+}
+
+extension LinkedAccount {
+    /// What the status is, or was when an operator paused the account: its problem stays as it was and tells.
+    var statusBeneathPause: AccountStatus {
+        guard status == .paused else { return status }
+        switch problem?.code {
+        case .consentRevoked, .refreshExpired, .rotationLost, .scopeLost: return .needsRelink
+        case .userSuspended: return .suspended
+        default: return .active
+        }
     }
 }

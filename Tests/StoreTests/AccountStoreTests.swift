@@ -222,6 +222,24 @@ import Testing
         #expect(try await store.resume(account.id, nextSyncAt: soon) == false)
     }
 
+    @Test func `a dead grant is as dead after a pause as before it, unless the user linked again`() async throws {
+        let fixture = try Fixture()
+        let account = try await fixture.link()
+        let store = fixture.database.accounts
+        _ = try await store.markNeedsRelink(account.id, generation: 1, code: .consentRevoked, detail: "x")
+        let dead = try await store.account(account.id)
+        #expect(try await store.pause(account.id))
+        #expect(try await store.markNeedsRelink(account.id, generation: 1, code: .rotationLost, detail: "y") == false)
+        #expect(try await store.resume(account.id, nextSyncAt: fixture.time.now()))
+        #expect(try await store.account(account.id) == dead)
+        #expect(try await store.pause(account.id))
+        #expect(try await fixture.link().status == .paused)
+        #expect(try await store.resume(account.id, nextSyncAt: fixture.time.now()))
+        #expect(try await store.account(account.id)?.status == .active)
+        #expect(
+            try await fixture.kinds() == [.accountLinked, .profileCreated, .accountNeedsRelink, .accountRecovered])
+    }
+
     @Test func `a user's accounts come with their claims, in the order of linking`() async throws {
         let fixture = try Fixture()
         let first = try await fixture.link("1")

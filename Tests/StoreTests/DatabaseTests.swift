@@ -48,8 +48,9 @@ import Testing
             }
         }
         let text = schema.map { $0 + ";\n" }.joined()
-        if text != goldenSchema { try Data(text.utf8).write(to: URL(filePath: "/tmp/rollcall-schema.sql")) }
-        #expect(text == goldenSchema, "the schema that was found is in /tmp/rollcall-schema.sql")
+        // The whole text to take over, where the change is meant.
+        if text != goldenSchema { Attachment.record(Array(text.utf8), named: "schema.sql") }
+        #expect(text == goldenSchema)
     }
 
     @Test func `every table is strict`() async throws {

@@ -217,19 +217,11 @@ private final class RandomRun {
         }
         try require(Set(live.keys) == Set(held.keys), "the feed does not tell who is linked")
         for (id, state) in live {
-            if held[id]?.status != .paused {
-                // A pause hides what went before it.
-                let wasPaused = pausedOnce.contains(id)
-                try require(
-                    wasPaused || (held[id]?.status == .needsRelink) == state.needsRelink,
-                    "the feed does not tell who is dead")
-            } else {
-                pausedOnce.insert(id)
-            }
+            try require(
+                (held[id]?.statusBeneathPause == .needsRelink) == state.needsRelink,
+                "the feed does not tell who is dead")
             let document = try database.profiles.document(account: id)
             try require((document?.version ?? 0) == state.version, "the feed does not tell the version")
         }
     }
-
-    private var pausedOnce: Set<AccountID> = []
 }
