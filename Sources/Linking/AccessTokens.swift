@@ -55,7 +55,9 @@ package actor AccessTokens {
         guard needsRefresh(stored, account: account, minTTL: minTTL) else { return stored }
         guard stored.credential.refreshToken != nil else {
             guard hasExpired(stored.credential) else { return stored }
-            throw await relink(account, stored, code: .refreshExpired, detail: "The access token expired and there is no refresh token.")
+            throw await relink(
+                account, stored, code: .refreshExpired,
+                detail: "The access token expired and there is no refresh token.")
         }
         return try await refresh(account, provider: provider, replacing: stored.generation, urgency: urgency).get()
     }
@@ -67,7 +69,8 @@ package actor AccessTokens {
         let stored = try await read(account)
         if stored.generation != rejected.generation { return stored }
         guard stored.credential.refreshToken != nil else {
-            throw await relink(account, stored, code: .consentRevoked, detail: "The provider no longer accepts the access token.")
+            throw await relink(
+                account, stored, code: .consentRevoked, detail: "The provider no longer accepts the access token.")
         }
         return try await refresh(account, provider: provider, replacing: stored.generation, urgency: urgency).get()
     }
@@ -134,7 +137,9 @@ package actor AccessTokens {
     ) async -> Outcome {
         if let task = underWay[account] { return await task.value }
         // Detached from the caller: one who leaves must not cut short what others wait for, or lose a rotated token.
-        let task = Task { await self.refreshAlone(account, provider: provider, replacing: generation, urgency: urgency) }
+        let task = Task {
+            await self.refreshAlone(account, provider: provider, replacing: generation, urgency: urgency)
+        }
         underWay[account] = task
         let outcome = await task.value
         underWay[account] = nil

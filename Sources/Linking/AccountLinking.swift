@@ -86,7 +86,8 @@ package struct AccountLinking: Sendable {
     ) async throws(LinkStartError) -> String {
         let session: LinkSession
         do {
-            guard let bound = try await database.linkSessions.bind(token: token, browser: browser), bound.status == .open
+            guard let bound = try await database.linkSessions.bind(token: token, browser: browser),
+                bound.status == .open
             else { throw LinkStartError.sessionEnded }
             session = bound
         } catch let error as StoreError {
@@ -136,7 +137,8 @@ package struct AccountLinking: Sendable {
         }
         let pending: PendingAuthorization
         do {
-            guard let found = try await database.linkSessions.consume(state: state, provider: id, browser: browser) else {
+            guard let found = try await database.linkSessions.consume(state: state, provider: id, browser: browser)
+            else {
                 log("A callback is refused", id, "link_expired", detail: "its state is not one of this browser")
                 return .refused("link_expired")
             }
@@ -234,7 +236,9 @@ package struct AccountLinking: Sendable {
         _ response: AccessTokenResponse, _ pending: PendingAuthorization, server: AuthorizationServer,
         provider: Provider
     ) async throws(LinkFailure) -> JSONObject? {
-        guard let issuer = server.issuer, pending.scopes.contains(where: { $0.rawValue == "openid" }) else { return nil }
+        guard let issuer = server.issuer, pending.scopes.contains(where: { $0.rawValue == "openid" }) else {
+            return nil
+        }
         guard let idToken = response.idToken else {
             throw LinkFailure("provider_error", "The provider's answer has no ID token.")
         }

@@ -78,7 +78,8 @@ package actor AuthorizationServers {
         if let cached = metadata[provider.id], now - cached.fetchedAt < Self.freshFor, now >= cached.fetchedAt {
             return cached.value
         }
-        let task = metadataTasks[provider.id]
+        let task =
+            metadataTasks[provider.id]
             ?? Task { await self.fetchMetadata(of: provider, issuer: issuer, urgency: urgency) }
         metadataTasks[provider.id] = task
         let result = await task.value

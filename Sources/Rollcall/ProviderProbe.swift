@@ -27,7 +27,8 @@ struct ProviderProbe {
                 let response = try await transport.send(ProviderMetadata.request(issuer: issuer))
                 findings += clock(response)
                 metadata = try ProviderMetadata.read(
-                    response, issuer: issuer, issuerAliases: provider.issuerAliases, allowedHosts: provider.metadataHosts)
+                    response, issuer: issuer, issuerAliases: provider.issuerAliases,
+                    allowedHosts: provider.metadataHosts)
                 findings.append(Finding(isGood: true, text: "The metadata document of \(issuer) can be used"))
             } catch let error as TransferError {
                 findings.append(Finding(isGood: false, text: error.sentence))
@@ -71,7 +72,8 @@ struct ProviderProbe {
         return [
             Finding(
                 isGood: seconds <= 60,
-                text: seconds <= 60 ? "The clocks agree" : "The clocks differ by \(seconds) s; set this machine's clock")
+                text: seconds <= 60 ? "The clocks agree" : "The clocks differ by \(seconds) s; set this machine's clock"
+            )
         ]
     }
 }

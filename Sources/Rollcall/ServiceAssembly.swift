@@ -210,7 +210,9 @@ extension ServiceConfiguration {
         // O_EXCL: of two programs that start at once, one makes the key and the other is told to start again.
         let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
         guard descriptor >= 0 else {
-            throw ConfigurationError(problems: ["\(path): the master key can't be written; check the folder, or start again"])
+            throw ConfigurationError(problems: [
+                "\(path): the master key can't be written; check the folder, or start again"
+            ])
         }
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         try file.write(contentsOf: Data(ring.text.utf8))

@@ -61,7 +61,8 @@ package struct AccountSync: Sendable {
         }
         let previous = ProfileFetch.Previous(raw: claim.raw, validators: claim.validators)
         do {
-            var credential = try await tokens.token(for: account.id, provider: provider, minTTL: .zero, urgency: urgency)
+            var credential = try await tokens.token(
+                for: account.id, provider: provider, minTTL: .zero, urgency: urgency)
             var fetched = await profiles.fetch(
                 provider: provider, account: account.id, credential: credential.credential,
                 previous: previous,
@@ -71,7 +72,7 @@ package struct AccountSync: Sendable {
                     after: credential, for: account.id, provider: provider, urgency: urgency)
                 fetched = await profiles.fetch(
                     provider: provider, account: account.id, credential: credential.credential,
-                previous: previous,
+                    previous: previous,
                     urgency: urgency)
             }
             return await attempt(from: fetched, claim: claim, generation: credential.generation)

@@ -24,7 +24,8 @@ package struct SyncPass: Sendable {
     ///   - concurrency: accounts synced at the same time, over all providers.
     ///   - owner: tells this process's claims from another's.
     package init(
-        catalog: ProviderCatalog, schedule: SyncScheduleStore, accountSync: AccountSync, concurrency: Int, owner: String,
+        catalog: ProviderCatalog, schedule: SyncScheduleStore, accountSync: AccountSync, concurrency: Int,
+        owner: String,
         time: any TimeSource, logger: Logger
     ) {
         self.catalog = catalog

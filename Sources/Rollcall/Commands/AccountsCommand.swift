@@ -34,7 +34,9 @@ struct AccountsCommand: AsyncParsableCommand {
                 filter.status = known
             }
             if let provider {
-                guard let id = ProviderID(provider) else { throw ValidationError("--provider: no such name is possible") }
+                guard let id = ProviderID(provider) else {
+                    throw ValidationError("--provider: no such name is possible")
+                }
                 filter.provider = id
             }
             if let user {

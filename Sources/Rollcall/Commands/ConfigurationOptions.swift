@@ -14,7 +14,8 @@ struct ConfigurationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The SQLite file (database.path).", valueName: "file"))
     var database: String?
 
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical (log.level).", valueName: "level"))
+    @Option(
+        help: ArgumentHelp("trace, debug, info, notice, warning, error or critical (log.level).", valueName: "level"))
     var logLevel: String?
 
     /// Reads the configuration, or ends the program with every fault on standard error.

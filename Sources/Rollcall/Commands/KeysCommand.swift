@@ -89,7 +89,8 @@ struct KeysCommand: AsyncParsableCommand {
 extension APIKey {
     fileprivate var json: JSONValue {
         var object: JSONObject = [
-            "id": .string(id.rawValue), "name": .string(name), "scopes": .array(scopes.map(\.rawValue).sorted().map { .string($0) }),
+            "id": .string(id.rawValue), "name": .string(name),
+            "scopes": .array(scopes.map(\.rawValue).sorted().map { .string($0) }),
             "created_at": .string(createdAt.rfc3339),
         ]
         if let lastUsedAt { object["last_used_at"] = .string(lastUsedAt.rfc3339) }

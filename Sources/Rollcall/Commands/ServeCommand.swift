@@ -15,7 +15,8 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
     @Option(help: "The address to listen on (http.host).") var host: String?
     @Option(help: "The port to listen on (http.port).") var port: Int?
-    @Option(help: ArgumentHelp("What browsers and providers see (public_url).", valueName: "url")) var publicURL: String?
+    @Option(help: ArgumentHelp("What browsers and providers see (public_url).", valueName: "url")) var publicURL:
+        String?
 
     func run() async throws {
         var flags: [String: Found] = [:]

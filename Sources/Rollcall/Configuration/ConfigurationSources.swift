@@ -129,8 +129,12 @@ extension ConfigurationSources {
         for (suffix, key) in suffixes where rest.hasSuffix(suffix) && rest.count > suffix.count {
             return instanceKey(String(rest.dropLast(suffix.count)), key)
         }
-        for (infix, key) in [("_VARIABLES_", "variables."), ("_AUTHORIZATION_PARAMETERS_", "authorization.parameters.")] {
-            guard let range = rest.range(of: infix), !range.isEmpty, range.lowerBound > rest.startIndex else { continue }
+        for (infix, key) in [
+            ("_VARIABLES_", "variables."), ("_AUTHORIZATION_PARAMETERS_", "authorization.parameters."),
+        ] {
+            guard let range = rest.range(of: infix), !range.isEmpty, range.lowerBound > rest.startIndex else {
+                continue
+            }
             let variable = rest[range.upperBound...].lowercased()
             guard !variable.isEmpty else { continue }
             return instanceKey(String(rest[..<range.lowerBound]), key + variable)
@@ -206,8 +210,10 @@ extension ConfigurationSources {
     ) {
         var key = path.joined(separator: ".")
         var text = value.string
-        let isNamed = Setting.named(key) != nil || path.count == 3 && path[0] == "providers"
-            && Setting.instanceKeys.contains(path[2])
+        let isNamed =
+            Setting.named(key) != nil
+            || path.count == 3 && path[0] == "providers"
+                && Setting.instanceKeys.contains(path[2])
         if key.hasSuffix("_file"), !isNamed, let file = text {
             key = String(key.dropLast("_file".count))
             do {
@@ -249,9 +255,10 @@ extension ConfigurationSources {
         default:
             let parent = path.dropLast().joined(separator: ".")
             let below = Setting.all.map(\.key).filter { parent.isEmpty || $0.hasPrefix(parent + ".") }
-            known = below.map { key in
-                String(key.dropFirst(parent.isEmpty ? 0 : parent.count + 1).prefix { $0 != "." })
-            } + (parent.isEmpty ? ["providers"] : [])
+            known =
+                below.map { key in
+                    String(key.dropFirst(parent.isEmpty ? 0 : parent.count + 1).prefix { $0 != "." })
+                } + (parent.isEmpty ? ["providers"] : [])
         }
         guard let name = path.last, known.contains(name) else {
             let word = path.last ?? ""

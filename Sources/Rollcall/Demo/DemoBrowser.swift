@@ -24,7 +24,9 @@ struct DemoBrowser {
     init(transport: any Transport) { self.transport = transport }
 
     /// Follows redirects until a page stands there, or until one leads to `stop`.
-    mutating func open(_ url: String, form: [(String, String)]? = nil, stoppingAt stop: String? = nil) async throws -> Page {
+    mutating func open(_ url: String, form: [(String, String)]? = nil, stoppingAt stop: String? = nil) async throws
+        -> Page
+    {
         var url = url
         var form = form
         for _ in 0..<12 {

@@ -43,9 +43,13 @@ struct DemoJourney {
         let url = try text(made.body, "url")
         var browser = DemoBrowser(transport: transport)
         let confirmation = try await browser.open(url)
-        try expect(confirmation.html.contains("ada@example.com"), "\(provider): the page names the user: “\(confirmation.heading)”")
+        try expect(
+            confirmation.html.contains("ada@example.com"),
+            "\(provider): the page names the user: “\(confirmation.heading)”")
         let consent = try await browser.submit(confirmation)
-        try expect(consent.html.lowercased().contains("simulat"), "\(provider): the provider asks for consent: “\(consent.heading)”")
+        try expect(
+            consent.html.lowercased().contains("simulat"),
+            "\(provider): the provider asks for consent: “\(consent.heading)”")
         let done = try await browser.submit(
             consent, formHolding: "decision", fields: [("decision", "allow")], stoppingAt: baseURL + "/done")
         let parameters = URLComponents(string: done.url)?.queryItems ?? []
@@ -60,7 +64,8 @@ struct DemoJourney {
         try expect(listed.body?["data"]?.array?.count == 3, "GET /v1/users/ada/accounts: three accounts")
         for (provider, account) in accounts.sorted(by: { $0.key < $1.key }) {
             let profile = try await call(.get, "/v1/accounts/\(account)/profile")
-            let name = profile.body?["claims"]?["name"]?.string
+            let name =
+                profile.body?["claims"]?["name"]?.string
                 ?? profile.body?["claims"]?["preferred_username"]?.string
             try expect(profile.status == 200 && name != nil, "\(provider): the profile of \(name ?? "nobody")")
             let subject = try text(profile.body, "subject")
@@ -98,7 +103,8 @@ struct DemoJourney {
             let before = try await accessToken(account)
             try simulator.inject(SimulatedFault(.expireAccessTokens), at: site)
             let synced = try await call(.post, "/v1/accounts/\(account)/sync", fields: ["prefer": "wait=20"])
-            try expect(synced.status == 200, "\(provider): the access token expired, and the sync went through all the same")
+            try expect(
+                synced.status == 200, "\(provider): the access token expired, and the sync went through all the same")
             let after = try await accessToken(account)
             try expect(before != after, "\(provider): a refresh brought a new access token")
         }
@@ -122,7 +128,9 @@ struct DemoJourney {
     private func call(
         _ method: Transfer.Method, _ path: String, body: JSONValue? = nil, fields: HeaderFields = [:]
     ) async throws -> Answer {
-        let authorization = apiKey.reveal { TransferRequest.CredentialField(name: "authorization", value: "Bearer \($0)") }
+        let authorization = apiKey.reveal {
+            TransferRequest.CredentialField(name: "authorization", value: "Bearer \($0)")
+        }
         let response = try await transport.send(
             TransferRequest(
                 method, baseURL + path, fields: fields, credentials: [authorization],
