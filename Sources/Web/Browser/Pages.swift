@@ -11,7 +11,7 @@ struct Pages: Sendable {
         let requestID: String
 
         init(application: String, basePath: String, requestID: String) {
-            self.application = DisplayText.bounded(application, 60)
+            self.application = application
             applicationInitials = DisplayText.initials(of: application)
             self.basePath = basePath
             self.requestID = requestID
