@@ -40,7 +40,9 @@ enum DemoProviders {
         configuration.instances = sites.map { site in
             InstanceConfiguration(
                 id: "\(site)", variables: simulator.variables(for: site), clientID: "demo-\(site)",
-                clientSecret: Secret(clientSecret(of: site)))
+                clientSecret: Secret(clientSecret(of: site)),
+                // Manifests keep to what is polite at the real ones.
+                sync: InstanceConfiguration.SyncOverrides(minimumInterval: .seconds(10)))
         }
         return configuration
     }

@@ -142,8 +142,21 @@ struct MessagePage: PageModel {
         self.code = code
     }
 
+    /// The same for people, who have no use for a machine's words.
     init(_ problem: Problem) {
-        self.init(title: problem.title, message: problem.detail, code: problem.code.rawValue)
+        let (message, advice): (String, String?) =
+            switch problem.code {
+            case .routeNotFound: ("There is no page at this address. It may be incomplete.", nil)
+            case .rateLimited:
+                (
+                    "Too much came from your network in a short time, so this is turned away for a moment.",
+                    "Wait a minute, then go back and try again."
+                )
+            case .storageUnavailable, .internalError:
+                ("The page could not be made. Nothing was changed.", "Wait a moment, then try again.")
+            default: (problem.detail, nil)
+            }
+        self.init(title: problem.title, message: message, advice: advice, code: problem.code.rawValue)
     }
 }
 

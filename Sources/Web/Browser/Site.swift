@@ -22,7 +22,7 @@ struct Site: Sendable {
         origin = Self.origin(of: self.publicURL) ?? self.publicURL
         let afterScheme = url.firstRange(of: "://").map { url[$0.upperBound...] } ?? url
         basePath = afterScheme.firstIndex(of: "/").map { String(afterScheme[$0...]) } ?? ""
-        self.applicationName = applicationName
+        self.applicationName = DisplayText.bounded(applicationName, 60)
         self.trustedProxies = trustedProxies
         pages = try Pages()
     }
