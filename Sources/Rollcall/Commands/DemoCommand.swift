@@ -28,7 +28,8 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
 
     func run() async throws {
-        let folder = data ?? FileManager.default.temporaryDirectory.appending(path: "rollcall-demo-\(UUID().uuidString)").path()
+        let folder =
+            data ?? FileManager.default.temporaryDirectory.appending(path: "rollcall-demo-\(UUID().uuidString)").path()
         defer { if data == nil { removeTemporary(folder) } }
         try await reportingFailures { try await run(in: folder) }
     }
