@@ -20,6 +20,8 @@ import urllib.request
 ROLLCALL, ACCOUNTS = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
 HERE = pathlib.Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
+# The simulator's bulk person n, who signs in with EXAMPLE-bulk-n, has this id and n added.
+FIRST_SUBJECT = 500_000_000
 
 
 def free_port():
@@ -51,11 +53,11 @@ def status_mb(pid, name):
 def run_measured(*arguments):
     """Runs to the end; returns wall seconds, processor seconds and the peak resident memory in MB."""
     started = time.monotonic()
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    error = process.stderr.read().decode()
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = process.stdout.read().decode()
     _, code, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(code) != 0:
-        raise SystemExit(f"{' '.join(map(str, arguments[1:3]))} failed:\n{error[-2000:]}")
+        raise SystemExit(f"{' '.join(map(str, arguments[1:3]))} failed:\n{output[-2000:]}")
     return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
@@ -78,7 +80,7 @@ def import_file(folder, count):
     file = pathlib.Path(folder) / "accounts.ndjson"
     with file.open("w") as out:
         for n in range(1, count + 1):
-            out.write(json.dumps({"user_id": f"user-{n}", "provider": "bulk", "subject": str(n),
+            out.write(json.dumps({"user_id": f"user-{n}", "provider": "bulk", "subject": str(FIRST_SUBJECT + n),
                                   "access_token": f"EXAMPLE-bulk-{n}"}) + "\n")
     return file
 
@@ -136,7 +138,7 @@ try:
 local seed = 42
 request = function()
   seed = (seed * 1103515245 + 12345) % 2147483648
-  return wrk.format("GET", "/v1/profiles/bulk/" .. (seed % {ACCOUNTS} + 1))
+  return wrk.format("GET", "/v1/profiles/bulk/" .. ({FIRST_SUBJECT} + seed % {ACCOUNTS} + 1))
 end
 """)
         load(service.pid, base + "/healthz", 2)
