@@ -113,9 +113,9 @@ private final class ReadConnection {
         }
         handle = opened
         sqlite3_busy_timeout(handle, Int32(clamping: busyTimeout.wholeMilliseconds))
-        // Eight MiB of pages: enough for the upper levels of every tree. Not `mmap_size`: an unreadable page would then
-        // end the process with SIGBUS instead of an error.
-        _ = sqlite3_exec(handle, "PRAGMA cache_size = -8192", nil, nil, nil)
+        // Two MiB of pages hold the upper levels of every tree; measured at 100,000 accounts, more is no faster. Not
+        // `mmap_size`: an unreadable page would then end the process with SIGBUS instead of an error.
+        _ = sqlite3_exec(handle, "PRAGMA cache_size = -2048", nil, nil, nil)
         for statement in ReadStatement.allCases { statements.append(try prepare(statement.sql)) }
     }
 
