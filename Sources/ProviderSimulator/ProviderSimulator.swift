@@ -131,7 +131,8 @@ package final class ProviderSimulator: Sendable {
 
     // MARK: The world
 
-    /// One random person changes one thing, and a tenth of the people made on the fly theirs; says in words what did.
+    /// One random person changes one thing, one who granted access where there is any; and a tenth of the people made
+    /// on the fly theirs. Says in words what did.
     @discardableResult
     package func advanceWorld() async -> String { step() }
 
@@ -141,11 +142,14 @@ package final class ProviderSimulator: Sendable {
             SeededGenerator(seed: world.generator.next())
         }
         for site in sites.values { site.state.withLock { $0.bulkGeneration += 1 } }
-        let inhabited = order.compactMap { sites[$0] }.filter { site in site.state.withLock { !$0.people.isEmpty } }
+        let sites = order.compactMap { self.sites[$0] }
+        let watched = sites.filter { site in site.state.withLock { !$0.peopleWithGrants.isEmpty } }
+        let inhabited = watched.isEmpty ? sites.filter { site in site.state.withLock { !$0.people.isEmpty } } : watched
         guard let site = inhabited.randomElement(using: &generator) else { return "Nobody is there to change." }
         let now = configuration.now()
         let news = site.state.withLock { state in
-            guard let person = state.people.randomElement(using: &generator) else { return "" }
+            let candidates = watched.isEmpty ? state.people : state.peopleWithGrants
+            guard let person = candidates.randomElement(using: &generator) else { return "" }
             var words = ""
             _ = state.change(person.id, now: now) { words = ChangingWorld.change(&$0, using: &generator) }
             return words

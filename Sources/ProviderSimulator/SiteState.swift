@@ -35,6 +35,12 @@ struct SiteState: Sendable {
 
     var people: [SimulatedPerson] { order.compactMap { residents[$0]?.person } }
 
+    /// Those who granted some client access and have not taken it back.
+    var peopleWithGrants: [SimulatedPerson] {
+        let holders = Set(ledger.families.values.map(\.holder.person))
+        return people.filter { holders.contains($0.id) }
+    }
+
     /// Anyone: of the cast, or made on the fly.
     func resident(_ id: String, site: SimulatedSite) -> Resident? {
         if let resident = residents[id] { return resident }

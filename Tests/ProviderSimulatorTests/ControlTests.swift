@@ -126,6 +126,19 @@ import Testing
         }
     }
 
+    @Test func `those who granted access are the ones who change`() async throws {
+        try await Journey.run(.discord) { journey in
+            _ = try await journey.link()
+            let granted = try #require(journey.simulator.people(at: .discord).first).id
+            for _ in 0..<20 {
+                let before = allSites.flatMap { journey.simulator.people(at: $0) }
+                await journey.simulator.advanceWorld()
+                let after = allSites.flatMap { journey.simulator.people(at: $0) }
+                #expect(zip(before, after).filter { $0 != $1 }.map(\.0.id) == [granted])
+            }
+        }
+    }
+
     @Test func `each step changes a tenth of the people made on the fly`() async throws {
         try await Journey.run(.discord) { journey in
             func names() async -> [String?] {
