@@ -4,7 +4,6 @@ package import Accounts
 package struct ProfileDocument: Sendable, Equatable {
     package var accountID: AccountID
     package var userID: UserID
-    package var status: AccountStatus
     /// The whole JSON document, put together from stored JSON without decoding it.
     package var bytes: [UInt8]
     /// A strong entity tag with its quotes (RFC 9110 §8.8.3): it changes whenever the bytes do.
@@ -64,12 +63,11 @@ extension ProfileDocument {
     /// From the columns of `ReadStatement.documentByAccount`.
     init(_ row: borrowing ReadRow) throws(StoreError) {
         guard let id = AccountID(row.text(0)), let user = UserID(row.text(1)),
-            let status = AccountStatus(rawValue: row.text(4)), let fetchedAt = row.optionalTime(5),
-            let changedAt = row.optionalTime(7)
+            let fetchedAt = row.optionalTime(4), let changedAt = row.optionalTime(6)
         else { throw .corrupt }
-        let version = row.int64(6)
+        let version = row.int64(5)
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(row.withBytes(8) { $0.count } + row.withBytes(9) { $0.count } + 1024)
+        bytes.reserveCapacity(row.withBytes(7) { $0.count } + row.withBytes(8) { $0.count } + 1024)
         bytes.append(contentsOf: #"{"account_id":""#.utf8)
         row.withBytes(0) { bytes.append(contentsOf: $0) }
         bytes.append(contentsOf: #"","user_id":"#.utf8)
@@ -79,9 +77,9 @@ extension ProfileDocument {
         bytes.append(contentsOf: #","subject":"#.utf8)
         row.withBytes(3) { appendJSONString($0, to: &bytes) }
         bytes.append(contentsOf: #","claims":"#.utf8)
-        row.withBytes(8) { bytes.append(contentsOf: $0) }
+        row.withBytes(7) { bytes.append(contentsOf: $0) }
         bytes.append(contentsOf: #","raw":"#.utf8)
-        row.withBytes(9) { bytes.append(contentsOf: $0) }
+        row.withBytes(8) { bytes.append(contentsOf: $0) }
         bytes.append(contentsOf: #","version":"#.utf8)
         bytes.append(contentsOf: String(version).utf8)
         bytes.append(contentsOf: #","fetched_at":""#.utf8)
@@ -94,7 +92,7 @@ extension ProfileDocument {
         let etag =
             "\"1-\(id.rawValue.dropFirst(AccountKind.identifierPrefix.count))-\(version)-\(fetchedAt.secondsSinceEpoch)\""
         self.init(
-            accountID: id, userID: user, status: status, bytes: bytes, etag: etag, version: version,
+            accountID: id, userID: user, bytes: bytes, etag: etag, version: version,
             fetchedAt: fetchedAt, changedAt: changedAt)
     }
 }

@@ -55,8 +55,8 @@ enum ReadStatement: Int, CaseIterable {
 
     var sql: String {
         switch self {
-        case .documentByAccount: Self.document + "WHERE a.id = ?1"
-        case .documentBySubject: Self.document + "WHERE a.provider = ?1 AND a.subject = ?2"
+        case .documentByAccount: Self.document + "WHERE p.account_id = ?1"
+        case .documentBySubject: Self.document + "WHERE p.provider = ?1 AND p.subject = ?2"
         case .keyByPrefix:
             """
             SELECT hash, id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at
@@ -66,10 +66,8 @@ enum ReadStatement: Int, CaseIterable {
     }
 
     private static let document = """
-        SELECT a.id, a.user_id, a.provider, a.subject, a.status, s.synced_at, p.version, p.changed_at, p.claims, p.raw
-        FROM linked_account a
-        JOIN sync_schedule s ON s.account_id = a.id
-        JOIN profile p ON p.account_id = a.id
+        SELECT p.account_id, p.user_id, p.provider, p.subject, s.synced_at, p.version, p.changed_at, p.claims, p.raw
+        FROM profile p JOIN sync_schedule s ON s.account_id = p.account_id
 
         """
 }

@@ -103,11 +103,11 @@ extension Transaction {
         guard let held else {
             try db.run(
                 """
-                INSERT INTO profile (account_id, version, changed_at, content_hash, email, email_verified,
-                    preferred_username, claims, raw)
-                VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)
-                """, id, now, profile.contentHash, profile.email, profile.emailVerified, profile.preferredUsername,
-                profile.claims, profile.raw)
+                INSERT INTO profile (account_id, user_id, provider, subject, version, changed_at, content_hash, email,
+                    email_verified, preferred_username, claims, raw)
+                SELECT id, user_id, provider, subject, 1, ?, ?, ?, ?, ?, ?, ? FROM linked_account WHERE id = ?
+                """, now, profile.contentHash, profile.email, profile.emailVerified, profile.preferredUsername,
+                profile.claims, profile.raw, id)
             try append(.profileCreated, id, user, provider, version: 1)
             return true
         }

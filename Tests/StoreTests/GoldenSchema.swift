@@ -148,6 +148,9 @@ let goldenSchema = #"""
     ) STRICT;
     CREATE TABLE profile (
         account_id TEXT NOT NULL PRIMARY KEY REFERENCES linked_account (id) ON DELETE CASCADE,
+        user_id TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        subject TEXT NOT NULL,
         version INTEGER NOT NULL CHECK (version >= 1),
         changed_at INTEGER NOT NULL,
         content_hash TEXT NOT NULL,
@@ -155,7 +158,8 @@ let goldenSchema = #"""
         email_verified INTEGER CHECK (email_verified IN (0, 1)),
         preferred_username TEXT COLLATE NOCASE,
         claims TEXT NOT NULL CHECK (json_valid(claims) AND json_type(claims) = 'object'),
-        raw TEXT NOT NULL CHECK (json_valid(raw) AND json_type(raw) = 'object')
+        raw TEXT NOT NULL CHECK (json_valid(raw) AND json_type(raw) = 'object'),
+        UNIQUE (provider, subject)
     ) STRICT;
     CREATE TABLE provider_pause (
         provider TEXT NOT NULL PRIMARY KEY,
@@ -204,6 +208,9 @@ let goldenSchema = #"""
     ) STRICT, WITHOUT ROWID;
     CREATE TRIGGER linked_account_deleted AFTER DELETE ON linked_account BEGIN
         UPDATE account_count SET accounts = accounts - 1 WHERE provider = old.provider AND status = old.status;
+    END;
+    CREATE TRIGGER linked_account_identity BEFORE UPDATE OF id, user_id, provider, subject ON linked_account BEGIN
+        SELECT raise(ABORT, 'the identity of a linked account never changes');
     END;
     CREATE TRIGGER linked_account_inserted AFTER INSERT ON linked_account BEGIN
         INSERT INTO account_count (provider, status, accounts) VALUES (new.provider, new.status, 1)

@@ -17,7 +17,6 @@ import Testing
         #expect(String(decoding: document.bytes, as: UTF8.self) == expected)
         #expect(document.accountID == account.id)
         #expect(document.userID == account.userID)
-        #expect(document.status == .active)
         #expect(document.version == 1)
         #expect(document.fetchedAt == account.syncedAt)
         #expect(document.changedAt == account.changedAt)
