@@ -44,6 +44,8 @@ struct LineLogHandler: LogHandler {
         format: Format, time: String, level: Logger.Level, label: String, message: String,
         fields: [(String, String)]
     ) -> String {
+        let message = bounded(message)
+        let fields = fields.map { ($0, bounded($1)) }
         switch format {
         case .text:
             var line = "\(time) \(level.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)) \(escaped(message))"
@@ -63,6 +65,14 @@ struct LineLogHandler: LogHandler {
             }
             return line + "}\n"
         }
+    }
+
+    /// A longer text is cut: a log line shall stay one that a person reads and a collector takes.
+    private static let textMax = 2000
+
+    private static func bounded(_ text: String) -> String {
+        text.unicodeScalars.count <= textMax
+            ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(textMax))) + "…"
     }
 
     /// Control characters, line and paragraph separators and bidirectional overrides as `\u{…}`; a backslash before
