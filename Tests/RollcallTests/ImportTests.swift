@@ -258,7 +258,7 @@ import Testing
         let large = try program.peakMemory()
         try program.input.close()
         #expect(await program.end(within: .seconds(120)) == 0)
-        #expect(large - small < 24 * 1024, "\(small) KiB after 10,000 lines, \(large) KiB after 200,000")
+        #expect(large - small < 12 * 1024, "\(small) KiB after 10,000 lines, \(large) KiB after 200,000")
         print("Peak memory of an import: \(small) KiB after 10,000 lines, \(large) KiB after 200,000")
     }
 }

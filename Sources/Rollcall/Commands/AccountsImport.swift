@@ -32,7 +32,7 @@ extension AccountsCommand {
 
         func run() async throws {
             let configuration = try options.load()
-            try await reportingFailures {
+            try await reportingFailures(database: configuration.databasePath) {
                 let catalog = try ServiceAssembly.catalog(configuration)
                 let random = SystemRandom()
                 let handle = try open()
