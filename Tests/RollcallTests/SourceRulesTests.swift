@@ -46,6 +46,8 @@ import Testing
 
     private static func forbidden(path: String, lines: [SourceText.Line], index: Int) -> String? {
         let code = lines[index].code
+        // Regular expressions are slow in a debug build; most lines have none of it.
+        guard ["!", "detached", "fatalError"].contains(where: { code.contains($0) }) else { return nil }
         for (name, pattern) in [
             ("Task.detached", /\bTask\s*\.\s*detached\b/), ("try!", /\btry!/), ("as!", /\bas!/),
             ("fatalError", /\bfatalError\b/),
@@ -59,24 +61,28 @@ import Testing
     private static func prints(path: String, lines: [SourceText.Line], index: Int) -> String? {
         let mayPrint = ["Rollcall/Commands/", "TransferBenchmark/", "EmbedFilesTool/"]
         guard !mayPrint.contains(where: { path.hasPrefix($0) }) else { return nil }
+        guard ["rint(", "dump("].contains(where: { lines[index].code.contains($0) }) else { return nil }
         return lines[index].code.contains(/(^|[^\w.])(Swift\.)?(debugPrint|print|dump)\(/) ? "print" : nil
     }
 
     /// Explained on its own line, or shortly before: a statement may begin two lines above.
     private static func silentFailure(path: String, lines: [SourceText.Line], index: Int) -> String? {
-        guard lines[index].code.contains(/\btry\?/) else { return nil }
+        guard lines[index].code.contains("try?") else { return nil }
         return lines[max(0, index - 2)...index].contains { $0.hasComment } ? nil : "try? without a comment"
     }
 
     private static func unchecked(path: String, lines: [SourceText.Line], index: Int) -> String? {
-        guard lines[index].code.contains(/@unchecked\s+Sendable|nonisolated\(unsafe\)/) else { return nil }
+        guard ["unchecked", "unsafe"].contains(where: { lines[index].code.contains($0) }),
+            lines[index].code.contains(/@unchecked\s+Sendable|nonisolated\(unsafe\)/)
+        else { return nil }
         return lines[max(0, index - 1)...index].contains { $0.hasComment } ? nil : "unchecked without a comment"
     }
 
     /// In comments and strings too.
     private static func unfinished(in files: [File]) -> [String] {
         files.flatMap { file in
-            file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+            guard ["TODO", "FIXME", "XXX"].contains(where: { file.text.contains($0) }) else { return [String]() }
+            return file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
                 .filter { $0.element.contains(/\b(TODO|FIXME|XXX)\b/) }.map {
                     "\(file.path):\($0.offset + 1): unfinished"
                 }
@@ -86,7 +92,9 @@ import Testing
     /// What is particular to a provider stands in its manifest.
     private static func providerName(path: String, lines: [SourceText.Line], index: Int) -> String? {
         guard ["OAuth", "Linking", "Sync", "Store", "Web", "Transfer"].contains(module(path)) else { return nil }
-        return lines[index].text.contains(/\b(discord|github|google)\b/.ignoresCase().wordBoundaryKind(.simple))
+        let text = lines[index].text.lowercased()
+        guard ["discord", "github", "google"].contains(where: { text.contains($0) }) else { return nil }
+        return text.contains(/\b(discord|github|google)\b/.ignoresCase().wordBoundaryKind(.simple))
             ? "a provider's name" : nil
     }
 
@@ -113,7 +121,7 @@ import Testing
         let own = Set(files.map { module($0.path) })
         var importers: [String: Set<String>] = [:]
         for file in files {
-            for line in file.lines where line.code.contains("import") {
+            for line in file.lines where line.code.contains("import ") {
                 let pattern =
                     /^\s*(?:@\w+\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/
                 guard let name = line.code.firstMatch(of: pattern).map({ String($0.1) }) else { continue }
