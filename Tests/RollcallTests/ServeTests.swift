@@ -116,6 +116,40 @@ import Testing
         #expect(await last.end() == 0)
     }
 
+    @Test(arguments: [
+        (["sync"], "Syncing until a signal comes"), (["simulator", "--port", "0"], "The simulator listens on"),
+    ])
+    func `what else goes on running ends with a signal as well`(arguments: [String], line: String) async throws {
+        let program = try RunningProgram(arguments, in: folder)
+        defer { program.signal(SIGKILL) }
+        _ = try await program.line(containing: line)
+        // The signal may come before there is a handler for it; then it ends the program by itself, and nothing is lost.
+        program.signal(SIGTERM)
+        #expect([0, SIGTERM].contains(await program.end(within: .seconds(20))))
+        if arguments == ["sync"] {
+            #expect(try await Program.run("accounts", "list", "--json", in: folder).status == 0)
+        }
+    }
+
+    @Test func `a reader that has seen enough ends the command without a complaint`() async throws {
+        try folder.write("rollcall.yaml", "providers: {github: {client_id: EXAMPLE, client_secret: EXAMPLE}}")
+        let lines = (1...2000).map {
+            #"{"user_id":"u","provider":"github","subject":"\#($0)","access_token":"EXAMPLE"}"#
+        }
+        let input = lines.joined(separator: "\n")
+        #expect(try await Program.run("accounts", "import", "-", in: folder, input: input).status == 0)
+        let process = Program.make([], in: folder, environment: [:])
+        process.executableURL = URL(filePath: "/bin/sh")
+        process.arguments = ["-c", "\(Program.url.path()) accounts list --limit 0 | head -2"]
+        let (output, errors) = (Pipe(), Pipe())
+        (process.standardOutput, process.standardError) = (output, errors)
+        try process.run()
+        let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(said == "")
+        #expect(output.fileHandleForReading.readDataToEndOfFile().split(separator: 0x0a).count == 2)
+    }
+
     @Test func `with every line logged, none is a page long`() async throws {
         let program = try serve(Self.anyPort + ["--log-level", "trace"])
         defer { program.signal(SIGKILL) }

@@ -125,7 +125,7 @@ private struct ImportWork {
         skipped += 1
         guard !keepGoing else { return }
         Terminal.note(
-            "Ended at line \(line); the \(stored) accounts before it are stored. "
+            "Ended at line \(line); accounts stored before it: \(stored). "
                 + "Mend the line and import the file again, or skip wrong lines with --keep-going.")
         throw ExitCode.badInput
     }

@@ -1,5 +1,6 @@
 import Accounts
 import ArgumentParser
+import Logging
 import Store
 import Sync
 
@@ -34,6 +35,8 @@ struct SyncCommand: AsyncParsableCommand {
             if once {
                 try await syncOnce(service)
             } else {
+                Logger(label: "rollcall").info(
+                    "Syncing until a signal comes", metadata: ["database": "\(configuration.databasePath)"])
                 try await runUntilSignalled { try await service.syncService.run() }
                 await service.close()
             }
