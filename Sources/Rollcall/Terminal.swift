@@ -9,25 +9,31 @@ enum Terminal {
 
     /// The same without the end of the line.
     static func write(_ text: String) {
-        do {
-            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
-        } catch {
-            note("rollcall: standard output can't be written, the result is lost; is the disk full?")
-            exit(ExitCode.outputLost.rawValue)
+        let failure = write(text, to: 1)
+        if failure == 0 { return }
+        // A reader such as `head` has seen enough; that is no fault.
+        if failure != EPIPE {
+            let reason = String(cString: strerror(failure))
+            note("rollcall: standard output can't be written, the rest of the result is lost: \(reason)")
         }
+        exit(ExitCode.outputLost.rawValue)
     }
 
     static func note(_ text: String) { writeError(text + "\n") }
 
     /// Standard error may be a file on a full disk: a line that can't be written there is lost, and nothing else.
-    static func writeError(_ text: String) {
+    static func writeError(_ text: String) { _ = write(text, to: 2) }
+
+    /// 0, or the `errno` of the write that failed.
+    private static func write(_ text: String, to descriptor: Int32) -> Int32 {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Foundation.write(2, $0.baseAddress, $0.count) }
+            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            if count <= 0 { return }
+            if count <= 0 { return count < 0 ? errno : EIO }
             bytes = bytes.dropFirst(count)
         }
+        return 0
     }
 
     static var errorIsTerminal: Bool { isatty(2) == 1 }
