@@ -15,7 +15,7 @@ struct ProviderProbe {
     private let transport: CurlTransport
     private let time = SystemTime()
 
-    init(_ configuration: ServiceConfiguration) throws { transport = try CurlTransport(configuration.outgoing) }
+    init(_ configuration: ServiceConfiguration) throws { transport = try configuration.transport() }
 
     func close() async { await transport.shutDown() }
 

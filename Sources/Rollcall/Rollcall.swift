@@ -8,10 +8,14 @@ import ArgumentParser
             Users link their Discord, GitHub, Google and other OAuth 2 accounts once, in the browser. Rollcall keeps \
             the tokens alive, pulls the profiles again and again into a local cache, and answers over HTTP.
 
-            Try it with no registration anywhere:  rollcall demo
-            Run it:                                rollcall serve --config rollcall.yaml
-            Make a key for a program:              rollcall keys create app --scope accounts:read
-            Complete words in your shell:          rollcall --generate-completion-script bash
+            Examples:
+              rollcall demo                                   try it, nothing registered
+              rollcall serve --config rollcall.yaml           run it
+              rollcall keys create app --scope accounts:read  a key for a program
+              rollcall --generate-completion-script bash      words in your shell
+
+            Exit codes: 0 done, 1 some of it failed, 64 wrong command line, 65 wrong input or configuration, 69 \
+            something needed is missing or in use, 74 the output can't be written.
             """,
         version: ServiceAssembly.version,
         subcommands: [
@@ -28,4 +32,6 @@ extension ExitCode {
     static let badInput = ExitCode(65)
     /// Something that is needed is not there, or is in use: a database, a port, another `serve`.
     static let unavailable = ExitCode(69)
+    /// Standard output can't be written.
+    static let outputLost = ExitCode(74)
 }

@@ -12,6 +12,15 @@ import Transfer
 import UnixSignals
 import Web
 
+/// A service with a name for log lines, which would otherwise tell of all it is made of.
+private struct NamedService: Service, CustomStringConvertible {
+    let name: String
+    let service: any Service
+
+    var description: String { name }
+    func run() async throws { try await service.run() }
+}
+
 /// The whole service, put together from top to bottom.
 struct ServiceAssembly: Sendable {
     static let version = "0.1.0"
@@ -46,7 +55,7 @@ struct ServiceAssembly: Sendable {
         database = try Database(
             path: configuration.databasePath, keyRing: try configuration.keyRing(random: random), time: time,
             random: random)
-        transport = try CurlTransport(configuration.outgoing)
+        transport = try configuration.transport()
 
         let client = ProviderClient(
             transport: transport, database: database, time: time, random: random, logger: logger)
@@ -87,7 +96,8 @@ struct ServiceAssembly: Sendable {
             sync: SyncRequests { await SyncNowResult(onDemand, account: $0, waitingAtMost: $1, time: time) },
             time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
         var group = ServiceGroupConfiguration(
-            services: [syncService, web], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [NamedService(name: "sync", service: syncService), NamedService(name: "web", service: web)],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(15)
         services = ServiceGroup(configuration: group)
     }
@@ -119,7 +129,13 @@ struct ServiceAssembly: Sendable {
             try await services.run()
         } catch {
             await close()
-            throw error
+            throw ListenFailure(configuration) ?? error
+        }
+        do {
+            // Whoever copies the one file of a stopped service has everything.
+            try await database.checkpoint()
+        } catch {
+            logger.warning("The write-ahead log stays beside the database", metadata: ["error": "\(error)"])
         }
         await close()
         logger.info("Rollcall stops")
@@ -156,6 +172,23 @@ extension ServiceConfiguration {
         OutgoingConfiguration(
             userAgent: "rollcall/\(ServiceAssembly.version) (+\(publicURL))", caFile: caFile,
             proxy: proxy?.reveal(\.self), allowedPrivateHosts: Set(allowedPrivateHosts))
+    }
+
+    /// Throws `ConfigurationError` where a setting of `outgoing` can't be used.
+    func transport() throws -> CurlTransport {
+        do {
+            return try CurlTransport(outgoing)
+        } catch let error as OutgoingConfigurationError {
+            let key: String? =
+                switch error {
+                case .hostUnusable: "outgoing.allowed_private_hosts"
+                case .caFileUnreadable: "outgoing.ca_file"
+                case .proxyUnusable: "outgoing.proxy"
+                case .userAgentUnusable, .connectionLimitUnusable, .unavailable: nil
+                }
+            guard let key else { throw error }
+            throw ConfigurationError(problems: ["\(place(of: key)): \(key): \(error)"])
+        }
     }
 
     /// Reads the master key; makes the key file where the database is not there yet either.

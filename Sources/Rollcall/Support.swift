@@ -13,7 +13,8 @@ import UnixSignals
 import Web
 
 /// Runs `body`; what goes wrong is said in words on standard error and ends the program with a code that means it.
-func reportingFailures<Result>(_ body: () async throws -> Result) async throws -> Result {
+/// - Parameter database: named where it is the database that fails.
+func reportingFailures<Result>(database: String? = nil, _ body: () async throws -> Result) async throws -> Result {
     do {
         return try await body()
     } catch let error as ExitCode {
@@ -25,7 +26,7 @@ func reportingFailures<Result>(_ body: () async throws -> Result) async throws -
         Terminal.note(error.description)
         throw ExitCode.badInput
     } catch let error as StoreError {
-        Terminal.note("rollcall: \(error)")
+        Terminal.note("\(database ?? "rollcall"): \(error)\(database.flatMap { unwritableFolder(of: $0) } ?? "")")
         throw ExitCode.unavailable
     } catch is CancellationError {
         throw ExitCode.success
@@ -35,10 +36,18 @@ func reportingFailures<Result>(_ body: () async throws -> Result) async throws -
     }
 }
 
+/// What SQLite does not say of itself: that it is the folder that can't be written.
+private func unwritableFolder(of database: String) -> String? {
+    let folder = URL(filePath: database).deletingLastPathComponent().path()
+    guard FileManager.default.fileExists(atPath: folder), access(folder, W_OK) != 0 else { return nil }
+    return
+        "; the folder \(folder) can't be written (\(String(cString: strerror(errno)))): check its owner, mode and mount"
+}
+
 /// Opens the database beside whatever else uses it, and closes it again.
 func withDatabase(_ options: ConfigurationOptions, _ body: (Database) async throws -> Void) async throws {
     let configuration = try options.load()
-    try await reportingFailures {
+    try await reportingFailures(database: configuration.databasePath) {
         let random = SystemRandom()
         let database = try Database(
             path: configuration.databasePath, keyRing: try configuration.keyRing(random: random), time: SystemTime(),

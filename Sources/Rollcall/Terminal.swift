@@ -1,10 +1,40 @@
+import ArgumentParser
 import Foundation
 import Synchronization
 
 /// What a command says to a person or to a program: results on standard output, everything else on standard error.
 enum Terminal {
-    static func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
-    static func note(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+    /// Ends the program where nobody can read the result: a full disk behind `>`.
+    static func say(_ text: String) { write(text + "\n") }
+
+    /// The same without the end of the line.
+    static func write(_ text: String) {
+        let failure = write(text, to: 1)
+        if failure == 0 { return }
+        // A reader such as `head` has seen enough; that is no fault.
+        if failure != EPIPE {
+            let reason = String(cString: strerror(failure))
+            note("rollcall: standard output can't be written, the rest of the result is lost: \(reason)")
+        }
+        exit(ExitCode.outputLost.rawValue)
+    }
+
+    static func note(_ text: String) { writeError(text + "\n") }
+
+    /// Standard error may be a file on a full disk: a line that can't be written there is lost, and nothing else.
+    static func writeError(_ text: String) { _ = write(text, to: 2) }
+
+    /// 0, or the `errno` of the write that failed.
+    private static func write(_ text: String, to descriptor: Int32) -> Int32 {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            if count <= 0 { return count < 0 ? errno : EIO }
+            bytes = bytes.dropFirst(count)
+        }
+        return 0
+    }
 
     static var errorIsTerminal: Bool { isatty(2) == 1 }
 
@@ -56,11 +86,11 @@ final class ProgressBar: Sendable {
             state.isDrawn = true
             return true
         }
-        if draws { FileHandle.standardError.write(Data(("\r\u{1b}[2K" + line(done: done, note: note)).utf8)) }
+        if draws { Terminal.writeError("\r\u{1b}[2K" + line(done: done, note: note)) }
     }
 
     func finish() {
-        if state.withLock({ $0.isDrawn }) { FileHandle.standardError.write(Data("\r\u{1b}[2K".utf8)) }
+        if state.withLock({ $0.isDrawn }) { Terminal.writeError("\r\u{1b}[2K") }
     }
 
     private func line(done: Int, note: String) -> String {

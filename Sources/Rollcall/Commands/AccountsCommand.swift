@@ -24,26 +24,14 @@ struct AccountsCommand: AsyncParsableCommand {
         @Flag(help: "One JSON object a line.") var json = false
         @OptionGroup var options: ConfigurationOptions
 
+        func validate() throws {
+            _ = try filter()
+            guard limit >= 0 else { throw ValidationError("--limit \(limit): expected 0 or more") }
+        }
+
         func run() async throws {
-            var filter = AccountFilter()
-            if let status {
-                guard let known = AccountStatus(rawValue: status) else {
-                    let all = AccountStatus.allCases.map(\.rawValue)
-                    throw ValidationError("--status \(status): expected one of \(all.joined(separator: ", "))")
-                }
-                filter.status = known
-            }
-            if let provider {
-                guard let id = ProviderID(provider) else {
-                    throw ValidationError("--provider: no such name is possible")
-                }
-                filter.provider = id
-            }
-            if let user {
-                guard let id = UserID(user) else { throw ValidationError("--user: 1 to 255 characters") }
-                filter.userID = id
-            }
-            try await withDatabase(options) { [filter] database in
+            let filter = try filter()
+            try await withDatabase(options) { database in
                 var after: String?
                 var left = limit == 0 ? Int.max : limit
                 if !json { Terminal.say(Self.line(Self.header)) }
@@ -57,6 +45,30 @@ struct AccountsCommand: AsyncParsableCommand {
                 } while after != nil && left > 0
                 if after != nil { Terminal.note("There are more; --limit 0 lists them all.") }
             }
+        }
+
+        private func filter() throws -> AccountFilter {
+            var filter = AccountFilter()
+            if let status {
+                guard let known = AccountStatus(rawValue: status) else {
+                    let all = AccountStatus.allCases.map(\.rawValue)
+                    throw ValidationError("--status \(status): expected one of \(all.joined(separator: ", "))")
+                }
+                filter.status = known
+            }
+            if let provider {
+                guard let id = ProviderID(provider) else {
+                    throw ValidationError("--provider \(provider): no provider can have that name")
+                }
+                filter.provider = id
+            }
+            if let user {
+                guard let id = UserID(user) else {
+                    throw ValidationError("--user: expected 1 to 255 characters, none of them a control character")
+                }
+                filter.userID = id
+            }
+            return filter
         }
 
         private static let header = ["ID", "PROVIDER", "STATUS", "SYNCED", "NEXT", "USER", "SUBJECT"]
@@ -85,6 +97,8 @@ struct AccountsCommand: AsyncParsableCommand {
         @Argument(help: "The account's id.") var id: String
         @OptionGroup var options: ConfigurationOptions
 
+        func validate() throws { _ = try accountID(id) }
+
         func run() async throws {
             let id = try accountID(id)
             try await withDatabase(options) { database in
@@ -111,11 +125,13 @@ struct AccountsCommand: AsyncParsableCommand {
         @Argument(help: "The account's id.") var id: String
         @OptionGroup var options: ConfigurationOptions
 
+        func validate() throws { _ = try accountID(id) }
+
         func run() async throws {
             let id = try accountID(id)
             let configuration = try options.load()
             configuration.bootstrapLogging()
-            try await reportingFailures {
+            try await reportingFailures(database: configuration.databasePath) {
                 let service = try ServiceAssembly(configuration, servesAlone: false)
                 guard let unlinked = try await service.database.accounts.unlink(id) else {
                     await service.close()
@@ -126,7 +142,9 @@ struct AccountsCommand: AsyncParsableCommand {
                 let waiting = try await service.database.revocations.count()
                 await service.close()
                 Terminal.note("\(id) is unlinked.")
-                if waiting > 0 { Terminal.note("\(waiting) revocations wait; a running service goes on trying.") }
+                if waiting > 0 {
+                    Terminal.note("Revocations that wait for a provider: \(waiting); a running service goes on trying.")
+                }
             }
         }
     }

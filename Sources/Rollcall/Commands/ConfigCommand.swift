@@ -21,14 +21,18 @@ struct ConfigCommand: AsyncParsableCommand {
             let configuration = try options.load()
             if json {
                 var object = JSONObject()
-                for (key, value, place) in configuration.shown {
-                    object[key] = .object(["value": .string(value), "place": .string(place)])
+                for setting in configuration.shown {
+                    object[setting.key] = .object([
+                        "value": setting.value.isEmpty ? .null : .string(setting.value),
+                        "place": .string(setting.place),
+                    ])
                 }
                 Terminal.say(JSONValue.object(object).text)
             } else {
                 Terminal.say(
                     Terminal.table(
-                        ["SETTING", "VALUE", "FROM"], configuration.shown.map { [$0.key, $0.value, $0.place] }))
+                        ["SETTING", "VALUE", "FROM"],
+                        configuration.shown.map { [$0.key, $0.value.isEmpty ? "-" : $0.value, $0.place] }))
             }
         }
     }

@@ -22,26 +22,48 @@ struct KeysCommand: AsyncParsableCommand {
         var scopes: [String]
         @OptionGroup var options: ConfigurationOptions
 
-        func run() async throws {
-            let wanted = try scopes.flatMap { $0.split(separator: ",").map(String.init) }.map { text in
-                guard let scope = APIKeyScope(rawValue: text) else {
-                    let known = APIKeyScope.allCases.map(\.rawValue)
-                    let hint = suggestion(for: text, among: known).map { "; did you mean \($0)?" } ?? ""
-                    throw ValidationError("--scope \(text): there is no such scope\(hint)")
-                }
-                return scope
+        @Flag(help: "Print the key with its id and its scopes as one JSON object.") var json = false
+
+        func validate() throws {
+            _ = try wanted()
+            guard (1...255).contains(name.unicodeScalars.count) else {
+                throw ValidationError("The name of a key has 1 to 255 characters.")
             }
+        }
+
+        func run() async throws {
+            let wanted = try wanted()
             try await withDatabase(options) { database in
-                let (key, secret) = try await database.apiKeys.create(name: name, scopes: Set(wanted))
-                Terminal.note("\(key.id): shown this once; send it as 'Authorization: Bearer …'")
+                let (key, secret) = try await database.apiKeys.create(name: name, scopes: wanted)
+                guard !json else {
+                    var object = key.json.object ?? JSONObject()
+                    object["secret"] = .string(secret.reveal { $0 })
+                    return Terminal.say(JSONValue.object(object).text)
+                }
+                Terminal.note("\(key.id): the line below is shown this once; send it as 'Authorization: Bearer …'")
                 secret.reveal { Terminal.say($0) }
             }
+        }
+
+        private func wanted() throws -> Set<APIKeyScope> {
+            let known = APIKeyScope.allCases.map(\.rawValue)
+            return try Set(
+                scopes.flatMap { $0.split(separator: ",").map(String.init) }.map { text in
+                    guard let scope = APIKeyScope(rawValue: text) else {
+                        let hint =
+                            suggestion(for: text, among: known).map { "did you mean \($0)?" }
+                            ?? "expected one of \(known.joined(separator: ", "))"
+                        throw ValidationError("--scope \(text): there is no such scope; \(hint)")
+                    }
+                    return scope
+                })
         }
     }
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List the keys, without their secrets.", discussion: "Example:  rollcall keys list --json")
+            abstract: "List the keys, revoked ones too, without their secrets.",
+            discussion: "Example:  rollcall keys list --json")
 
         @OptionGroup var options: ConfigurationOptions
         @Flag(help: "One JSON object a line.") var json = false
@@ -51,14 +73,17 @@ struct KeysCommand: AsyncParsableCommand {
                 let keys = try await database.apiKeys.list()
                 if json {
                     for key in keys { Terminal.say(key.json.text) }
+                } else if keys.isEmpty {
+                    Terminal.note("There are no keys; 'rollcall keys create' makes one.")
                 } else {
                     let rows = keys.map { key in
                         [
                             key.id.rawValue, key.name, key.scopes.map(\.rawValue).sorted().joined(separator: ","),
                             key.createdAt.rfc3339, key.lastUsedAt?.rfc3339 ?? "never",
+                            key.revokedAt.map { "revoked \($0.rfc3339)" } ?? "valid",
                         ]
                     }
-                    Terminal.say(Terminal.table(["ID", "NAME", "SCOPES", "CREATED", "LAST USED"], rows))
+                    Terminal.say(Terminal.table(["ID", "NAME", "SCOPES", "CREATED", "LAST USED", "STATE"], rows))
                 }
             }
         }
@@ -71,10 +96,17 @@ struct KeysCommand: AsyncParsableCommand {
         @Argument(help: "The key's id, as `keys list` shows it.") var id: String
         @OptionGroup var options: ConfigurationOptions
 
-        func run() async throws {
+        func validate() throws { _ = try keyID() }
+
+        private func keyID() throws -> APIKeyID {
             guard let id = APIKeyID(id) else {
                 throw ValidationError("'\(id)' is not the id of a key; `rollcall keys list` shows them")
             }
+            return id
+        }
+
+        func run() async throws {
+            let id = try keyID()
             try await withDatabase(options) { database in
                 guard try await database.apiKeys.revoke(id) else {
                     Terminal.note("There is no key \(id).")
@@ -93,7 +125,9 @@ extension APIKey {
             "scopes": .array(scopes.map(\.rawValue).sorted().map { .string($0) }),
             "created_at": .string(createdAt.rfc3339),
         ]
-        if let lastUsedAt { object["last_used_at"] = .string(lastUsedAt.rfc3339) }
+        for (name, time) in [("expires_at", expiresAt), ("last_used_at", lastUsedAt), ("revoked_at", revokedAt)] {
+            if let time { object[name] = .string(time.rfc3339) }
+        }
         return .object(object)
     }
 }

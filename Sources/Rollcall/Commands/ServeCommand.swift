@@ -25,7 +25,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let publicURL { flags["public_url"] = Found(values: [publicURL], place: "--public-url") }
         let configuration = try options.load(adding: flags)
         configuration.bootstrapLogging()
-        try await reportingFailures {
+        try await reportingFailures(database: configuration.databasePath) {
             let service = try ServiceAssembly(configuration, servesAlone: true)
             try await service.run()
         }

@@ -1,5 +1,6 @@
 import Accounts
 import ArgumentParser
+import Logging
 import Store
 import Sync
 
@@ -18,21 +19,24 @@ struct SyncCommand: AsyncParsableCommand {
 
     @Flag(help: "Sync everything that is due, then exit.") var once = false
     @Flag(help: "With --once: make every active account due first.") var all = false
-    @Flag(help: "Print the tally as one JSON object.") var json = false
+    @Flag(help: "With --once: print the tally as one JSON object.") var json = false
     @OptionGroup var options: ConfigurationOptions
 
     func validate() throws {
         if all && !once { throw ValidationError("--all goes with --once") }
+        if json && !once { throw ValidationError("--json goes with --once") }
     }
 
     func run() async throws {
         let configuration = try options.load()
         configuration.bootstrapLogging()
-        try await reportingFailures {
+        try await reportingFailures(database: configuration.databasePath) {
             let service = try ServiceAssembly(configuration, servesAlone: false)
             if once {
                 try await syncOnce(service)
             } else {
+                Logger(label: "rollcall").info(
+                    "Syncing until a signal comes", metadata: ["database": "\(configuration.databasePath)"])
                 try await runUntilSignalled { try await service.syncService.run() }
                 await service.close()
             }

@@ -3,12 +3,33 @@ import Foundation
 import YAML
 
 /// Where a value came from, as a person would name it: `rollcall.yaml:3:9`, `ROLLCALL_HTTP_PORT`, `--port`.
+struct Place: Sendable, CustomStringConvertible, ExpressibleByStringInterpolation {
+    var description: String
+    /// Where in the file, for a value that stands there.
+    var position: SourcePlace?
+
+    init(stringLiteral text: String) { description = text }
+    init(_ position: SourcePlace) {
+        description = "\(position)"
+        self.position = position
+    }
+}
+
+/// A value that somebody gave, and who.
 struct Found: Sendable {
     /// A scalar is a list of one.
     var values: [String]
-    var place: String
+    var place: Place
 
     var text: String { values.joined(separator: ",") }
+}
+
+/// One thing that is wrong, and where. The message never holds a value that may be a secret.
+struct ConfigurationFault: Sendable, CustomStringConvertible {
+    var place: Place
+    var message: String
+
+    var description: String { "\(place): \(message)" }
 }
 
 /// Flags over environment over file: the first source that has a key decides. Nothing here knows what a key means,
@@ -16,7 +37,7 @@ struct Found: Sendable {
 struct ConfigurationSources: Sendable {
     private struct Layer: Sendable {
         var reader: ConfigReader
-        var places: [String: String]
+        var places: [String: Place]
         var lists: [String: [String]] = [:]
     }
 
@@ -27,7 +48,7 @@ struct ConfigurationSources: Sendable {
     private(set) var instanceKeys: [String: [String]] = [:]
     /// Where the file names an instance.
     private(set) var instancePlaces: [String: SourcePlace] = [:]
-    private(set) var problems: [String] = []
+    private(set) var faults: [ConfigurationFault] = []
 
     /// - Parameters:
     ///   - flags: by key, each with the flag that said it.
@@ -37,7 +58,7 @@ struct ConfigurationSources: Sendable {
         addFlags(flags)
         var fileLayer = Layer(reader: ConfigReader(provider: InMemoryProvider(values: [:])), places: [:])
         var fileValues: [AbsoluteConfigKey: ConfigValue] = [:]
-        if let file { readFile(file, into: &fileLayer, values: &fileValues) }
+        if let file { walk(file, path: [], into: &fileLayer, values: &fileValues) }
         fileLayer.reader = ConfigReader(provider: InMemoryProvider(name: "file", values: fileValues))
         addEnvironment(environment)
         layers.append(fileLayer)
@@ -65,6 +86,10 @@ struct ConfigurationSources: Sendable {
                 places: flags.mapValues(\.place)))
     }
 
+    private mutating func report(_ place: Place, _ message: String) {
+        faults.append(ConfigurationFault(place: place, message: message))
+    }
+
     private static func absolute(_ key: String) -> AbsoluteConfigKey {
         AbsoluteConfigKey(key.split(separator: ".").map(String.init))
     }
@@ -74,41 +99,48 @@ struct ConfigurationSources: Sendable {
 
 extension ConfigurationSources {
     private static let prefix = "ROLLCALL_"
+    private static let providerPrefix = "ROLLCALL_PROVIDERS_"
     /// Read by scripts and the command line, not settings.
     private static let otherVariables: Set<String> = ["ROLLCALL_CONFIG"]
+    private static let instanceSuffixes: [(suffix: String, key: String)] = [
+        ("_CLIENT_AUTHENTICATION", "client_authentication"), ("_CLIENT_SECRET", "client_secret"),
+        ("_CLIENT_ID", "client_id"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
+        ("_SYNC_MINIMUM_INTERVAL", "sync.minimum_interval"), ("_SYNC_MAXIMUM_AGE", "sync.maximum_age"),
+        ("_SYNC_INTERVAL", "sync.interval"),
+    ]
+    private static let instanceInfixes: [(infix: String, key: String)] = [
+        ("_VARIABLES_", "variables."), ("_AUTHORIZATION_PARAMETERS_", "authorization.parameters."),
+    ]
 
     private mutating func addEnvironment(_ environment: [String: String]) {
         var values: [AbsoluteConfigKey: ConfigValue] = [:]
-        var places: [String: String] = [:]
+        var places: [String: Place] = [:]
         for (name, given) in environment.sorted(by: { $0.key < $1.key })
         where name.hasPrefix(Self.prefix) && !Self.otherVariables.contains(name) {
+            let place = Place(stringLiteral: name)
             var value = given
-            var bare = name
-            var key = settingKey(of: bare)
-            if key == nil, name.hasSuffix("_FILE") {
-                bare = String(name.dropLast("_FILE".count))
-                key = settingKey(of: bare)
-                if key != nil {
+            var found = settingKey(of: name)
+            if found == nil, name.hasSuffix("_FILE") {
+                found = settingKey(of: String(name.dropLast("_FILE".count)))
+                if found != nil {
                     do {
                         value = try Self.contents(ofFile: given)
                     } catch {
-                        problems.append("\(name): \(error)")
+                        report(place, "\(error)")
                         continue
                     }
                 }
             }
-            guard let key else {
-                let known = Setting.all.map(\.environmentName)
-                let hint = suggestion(for: name, among: known).map { "; did you mean \($0)?" } ?? ""
-                problems.append("\(name): there is no such setting\(hint)")
+            guard let key = found else {
+                report(place, "there is no such setting\(Self.hint(forVariable: name))")
                 continue
             }
             if let earlier = places[key] {
-                problems.append("\(name): \(earlier) says the same; set one of them")
+                report(place, "\(earlier) says the same; set one of them")
                 continue
             }
             values[Self.absolute(key)] = ConfigValue(.string(value), isSecret: true)
-            places[key] = name
+            places[key] = place
         }
         layers.append(
             Layer(
@@ -117,29 +149,35 @@ extension ConfigurationSources {
 
     private mutating func settingKey(of name: String) -> String? {
         if let setting = Setting.all.first(where: { $0.environmentName == name }) { return setting.key }
-        let head = "ROLLCALL_PROVIDERS_"
-        guard name.hasPrefix(head) else { return nil }
-        let rest = String(name.dropFirst(head.count))
-        let suffixes: [(String, String)] = [
-            ("_CLIENT_AUTHENTICATION", "client_authentication"), ("_CLIENT_SECRET", "client_secret"),
-            ("_CLIENT_ID", "client_id"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
-            ("_SYNC_MINIMUM_INTERVAL", "sync.minimum_interval"), ("_SYNC_MAXIMUM_AGE", "sync.maximum_age"),
-            ("_SYNC_INTERVAL", "sync.interval"),
-        ]
-        for (suffix, key) in suffixes where rest.hasSuffix(suffix) && rest.count > suffix.count {
-            return instanceKey(String(rest.dropLast(suffix.count)), key)
-        }
-        for (infix, key) in [
-            ("_VARIABLES_", "variables."), ("_AUTHORIZATION_PARAMETERS_", "authorization.parameters."),
-        ] {
-            guard let range = rest.range(of: infix), !range.isEmpty, range.lowerBound > rest.startIndex else {
-                continue
-            }
+        guard name.hasPrefix(Self.providerPrefix) else { return nil }
+        let rest = String(name.dropFirst(Self.providerPrefix.count))
+        for (infix, key) in Self.instanceInfixes {
+            guard let range = rest.range(of: infix), range.lowerBound > rest.startIndex else { continue }
             let variable = rest[range.upperBound...].lowercased()
-            guard !variable.isEmpty else { continue }
+            // The file that holds the value: the caller takes the ending off and asks again.
+            guard !variable.isEmpty, !variable.hasSuffix("_file") else { return nil }
             return instanceKey(String(rest[..<range.lowerBound]), key + variable)
         }
+        for (suffix, key) in Self.instanceSuffixes where rest.hasSuffix(suffix) && rest.count > suffix.count {
+            return instanceKey(String(rest.dropLast(suffix.count)), key)
+        }
         return nil
+    }
+
+    private static func hint(forVariable name: String) -> String {
+        guard name.hasPrefix(providerPrefix) else {
+            return suggestion(for: name, among: Setting.all.map(\.environmentName)).map { "; did you mean \($0)?" }
+                ?? "; 'rollcall config show' lists them all"
+        }
+        let known = instanceSuffixes.map(\.suffix)
+        for index in name.indices.dropFirst(providerPrefix.count + 1) where name[index] == "_" {
+            let tail = String(name[index...])
+            if let near = suggestion(for: tail, among: known, distanceMax: 2) {
+                return "; did you mean \(name[..<index] + near)?"
+            }
+        }
+        let endings = known.sorted().map { String($0.dropFirst()) } + ["VARIABLES_…", "AUTHORIZATION_PARAMETERS_…"]
+        return "; after the provider's name comes one of \(endings.joined(separator: ", "))"
     }
 
     /// The environment can't spell hyphens: `MY_IDP` is the instance `my-idp`, or whichever the file calls so.
@@ -161,7 +199,9 @@ extension ConfigurationSources {
             let text = try String(contentsOfFile: path, encoding: .utf8)
             return text.trimmingCharacters(in: .whitespacesAndNewlines)
         } catch {
-            throw ConfigurationError(problems: ["the file \(path) can't be read; check that it exists and its mode"])
+            throw ConfigurationError(problems: [
+                "the file \(path) can't be read; check that it exists, is UTF-8, and its mode"
+            ])
         }
     }
 }
@@ -169,110 +209,164 @@ extension ConfigurationSources {
 // MARK: - File
 
 extension ConfigurationSources {
-    private mutating func readFile(
-        _ root: YAMLNode, into layer: inout Layer, values: inout [AbsoluteConfigKey: ConfigValue]
-    ) {
-        if root.isNull { return }
-        guard let members = root.mapping else {
-            problems.append("\(root.place): expected settings such as 'http: {port: 8080}'")
-            return
+    /// What may stand at a path of the file.
+    private enum Shape {
+        case section([String])
+        /// Any names, each a path of its own.
+        case names
+        case value
+        case list
+    }
+
+    private static func shape(of path: [String]) -> Shape? {
+        if path.first == "providers" { return instanceShape(of: Array(path.dropFirst())) }
+        let key = path.joined(separator: ".")
+        if let setting = Setting.named(key) {
+            if case .list = setting.kind { return .list }
+            return .value
         }
-        walk(members, path: [], into: &layer, values: &values)
+        let prefix = path.isEmpty ? "" : key + "."
+        let below = Setting.all.map(\.key).filter { $0.hasPrefix(prefix) }
+            .map { String($0.dropFirst(prefix.count).prefix { $0 != "." }) }
+        if below.isEmpty { return nil }
+        return .section(below + (path.isEmpty ? ["providers"] : []))
+    }
+
+    /// Below `providers`.
+    private static func instanceShape(of path: [String]) -> Shape? {
+        switch (path.count, path.count > 1 ? path[1] : "") {
+        case (0, _): .names
+        case (1, _): .section(Setting.instanceKeys + Setting.instanceFileKeys)
+        case (2, "sync"): .section(Setting.instanceSyncKeys)
+        case (2, "authorization"): .section(["parameters"])
+        case (2, "variables"): .names
+        case (2, "scopes"): .list
+        case (2, let key): (Setting.instanceKeys + Setting.instanceFileKeys).contains(key) ? .value : nil
+        case (3, "sync"): Setting.instanceSyncKeys.contains(path[2]) ? .value : nil
+        case (3, "variables"): .value
+        case (3, "authorization"): path[2] == "parameters" ? .names : nil
+        case (4, "authorization"): .value
+        default: nil
+        }
     }
 
     private mutating func walk(
-        _ members: [(key: YAMLNode, value: YAMLNode)], path: [String], into layer: inout Layer,
-        values: inout [AbsoluteConfigKey: ConfigValue]
+        _ node: YAMLNode, path: [String], into layer: inout Layer, values: inout [AbsoluteConfigKey: ConfigValue]
     ) {
-        for (keyNode, value) in members {
-            guard let name = keyNode.string else {
-                problems.append("\(keyNode.place): a setting's name must be a word")
-                continue
+        let key = path.joined(separator: ".")
+        switch Self.shape(of: path) {
+        case nil: return
+        case .value, .list: store(node, path: path, into: &layer, values: &values)
+        case .section, .names:
+            if node.isNull { return }
+            guard let members = node.mapping else {
+                let example =
+                    path.isEmpty ? "http: {port: 8080}" : "\(path.last ?? ""): {\(Self.example(below: path))}"
+                report(Place(node.place), "\(key.isEmpty ? "the file" : key) holds settings, such as '\(example)'")
+                return
             }
-            let path = path + [name]
-            guard accepts(path, at: keyNode) else { continue }
-            if path.count == 2, path[0] == "providers" {
-                if !instanceNames.contains(name) { instanceNames.append(name) }
-                instancePlaces[name] = keyNode.place
-                if value.isNull { continue }
+            for (keyNode, value) in members {
+                let name = keyNode.string ?? ""
+                let path = path + [name]
+                guard accepts(path, at: keyNode) else { continue }
+                if path.count == 2, path[0] == "providers" {
+                    if !instanceNames.contains(name) { instanceNames.append(name) }
+                    instancePlaces[name] = keyNode.place
+                }
+                walk(value, path: path, into: &layer, values: &values)
             }
-            if let nested = value.mapping {
-                walk(nested, path: path, into: &layer, values: &values)
-                continue
-            }
-            if value.isNull { continue }
-            store(value, path: path, into: &layer, values: &values)
+        }
+    }
+
+    private static func example(below path: [String]) -> String {
+        switch path {
+        case ["providers"]: "github: {client_id: …, client_secret: …}"
+        case let path where path.first == "providers" && path.count == 2: "client_id: …, client_secret: …"
+        case let path where path.first == "providers" && path.last == "sync": "interval: 6h"
+        case let path where path.first == "providers": "name: value"
+        default:
+            if case .section(let known) = shape(of: path) { "\(known.first ?? "name"): …" } else { "name: value" }
         }
     }
 
     private mutating func store(
-        _ value: YAMLNode, path: [String], into layer: inout Layer, values: inout [AbsoluteConfigKey: ConfigValue]
+        _ node: YAMLNode, path: [String], into layer: inout Layer, values: inout [AbsoluteConfigKey: ConfigValue]
     ) {
+        if node.isNull { return }
+        let place = Place(node.place)
         var key = path.joined(separator: ".")
-        var text = value.string
-        let isNamed =
-            Setting.named(key) != nil
-            || path.count == 3 && path[0] == "providers"
-                && Setting.instanceKeys.contains(path[2])
-        if key.hasSuffix("_file"), !isNamed, let file = text {
-            key = String(key.dropLast("_file".count))
-            do {
-                text = try Self.contents(ofFile: file)
-            } catch {
-                problems.append("\(value.place): \(error)")
+        var list: [String]?
+        var text = ""
+        switch (node.content, Self.shape(of: path)) {
+        case (.scalar(let scalar, _), _): text = scalar
+        case (.sequence(let items), .list?):
+            let texts = items.compactMap(\.string)
+            guard texts.count == items.count else {
+                report(place, "\(key) is a list of plain values, such as [first, second]")
                 return
             }
-        }
-        if path.first == "providers", path.count > 2 {
-            note(instance: path[1], key: key.split(separator: ".").dropFirst(2).joined(separator: "."))
-        }
-        if let items = value.sequence {
-            let texts = items.map(\.string)
-            guard !texts.contains(nil) else {
-                problems.append("\(value.place): expected a list of plain values")
-                return
-            }
-            layer.lists[key] = texts.compactMap(\.self)
-        } else if let text {
-            values[Self.absolute(key)] = ConfigValue(.string(text), isSecret: true)
-        } else {
-            problems.append("\(value.place): expected a plain value for \(key)")
+            list = texts
+        case (_, .list?):
+            report(place, "\(key) is a list of plain values, such as [first, second]")
+            return
+        default:
+            report(place, "\(key) takes one plain value, not a \(node.sequence == nil ? "mapping" : "list")")
             return
         }
-        layer.places[key] = "\(value.place)"
+        if path.count == 3, path[0] == "providers", Setting.instanceFileKeys.contains(path[2]) {
+            key = String(key.dropLast("_file".count))
+            do {
+                text = try Self.contents(ofFile: text)
+            } catch {
+                report(place, "\(error)")
+                return
+            }
+        }
+        if let earlier = layer.places[key] {
+            report(place, "\(key) is given at \(earlier) already; keep one of the two")
+            return
+        }
+        if path.first == "providers" {
+            note(instance: path[1], key: key.split(separator: ".").dropFirst(2).joined(separator: "."))
+        }
+        if let list {
+            layer.lists[key] = list
+        } else {
+            values[Self.absolute(key)] = ConfigValue(.string(text), isSecret: true)
+        }
+        layer.places[key] = place
     }
 
     /// Whether a key, or the beginning of one, exists.
     private mutating func accepts(_ path: [String], at node: YAMLNode) -> Bool {
-        let known: [String]
-        switch path.count {
-        case 2 where path[0] == "providers": return true
-        case 3 where path[0] == "providers": known = Setting.instanceKeys + ["client_id_file", "client_secret_file"]
-        case 4 where path[0] == "providers" && path[2] == "sync": known = Setting.instanceSyncKeys
-        case 4 where path[0] == "providers" && path[2] == "authorization": known = ["parameters"]
-        case 4 where path[0] == "providers" && path[2] == "variables": return true
-        case 5 where path[0] == "providers" && path[2] == "authorization": return true
-        default:
-            let parent = path.dropLast().joined(separator: ".")
-            let below = Setting.all.map(\.key).filter { parent.isEmpty || $0.hasPrefix(parent + ".") }
-            known =
-                below.map { key in
-                    String(key.dropFirst(parent.isEmpty ? 0 : parent.count + 1).prefix { $0 != "." })
-                } + (parent.isEmpty ? ["providers"] : [])
+        let place = Place(node.place)
+        guard case .section(let known)? = Self.shape(of: path.dropLast()) else {
+            // Names are free, as long as they are one word of a path.
+            guard let name = path.last, !name.isEmpty, !name.contains(".") else {
+                report(place, "a name below \(path.dropLast().joined(separator: ".")) has no dots and is not empty")
+                return false
+            }
+            return true
         }
         guard let name = path.last, known.contains(name) else {
-            let word = path.last ?? ""
-            let hint =
-                suggestion(for: word, among: known).map { "; did you mean '\($0)'?" }
-                ?? "; known here: \(Array(Set(known)).sorted().joined(separator: ", "))"
-            problems.append("\(node.place): there is no setting '\(path.joined(separator: "."))'\(hint)")
+            report(
+                place,
+                "there is no setting '\(path.joined(separator: "."))'\(Self.hint(for: path, among: known))")
             return false
         }
         if path == ["vault", "key"] {
-            problems.append(
-                "\(node.place): the master key does not belong in this file; use vault.key_file, or ROLLCALL_VAULT_KEY")
+            report(place, "the master key does not belong in this file; use vault.key_file, or ROLLCALL_VAULT_KEY")
             return false
         }
         return true
+    }
+
+    private static func hint(for path: [String], among known: [String]) -> String {
+        let word = path.last ?? ""
+        if let near = suggestion(for: word, among: known) { return "; did you mean '\(near)'?" }
+        if let elsewhere = Setting.all.map(\.key).first(where: { $0.hasSuffix("." + word) }) {
+            return "; did you mean '\(elsewhere)'?"
+        }
+        return "; known here: \(Array(Set(known)).sorted().joined(separator: ", "))"
     }
 }

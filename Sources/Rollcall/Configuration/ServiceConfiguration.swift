@@ -1,6 +1,7 @@
 import Accounts
 import Foundation
 import Providers
+import Web
 import YAML
 
 /// Everything the service is told from outside, read once. Flags win over environment, environment over file, file
@@ -25,7 +26,14 @@ struct ServiceConfiguration: Sendable {
     var logLevel: String
     var logFormat: String
     /// Every setting with its value as a person may see it and the place that said it, for `config show`.
-    var shown: [(key: String, value: String, place: String)]
+    var shown: [ShownSetting]
+
+    struct ShownSetting: Sendable {
+        var key: String
+        /// Empty where there is none.
+        var value: String
+        var place: String
+    }
 
     enum KeySource: Sendable {
         /// The environment or the service manager handed over the key itself.
@@ -50,13 +58,23 @@ extension ServiceConfiguration {
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws(ConfigurationError) -> ServiceConfiguration {
         let path = file ?? environment["ROLLCALL_CONFIG"]
-        let root = readsFile ? try parse(path: path, isOptional: path == nil) : nil
+        var root: YAMLNode?
+        var problems: [String] = []
+        do {
+            root = readsFile ? try parse(path: path, isOptional: path == nil) : nil
+        } catch {
+            problems = error.problems
+        }
         let sources = ConfigurationSources(flags: flags, environment: environment, file: root)
         var reader = SettingReader(sources: sources)
         let configuration = reader.configuration(environment: environment)
-        guard reader.problems.isEmpty else { throw ConfigurationError(problems: reader.problems) }
+        problems += reader.orderedFaults.map(\.description)
+        guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
         return configuration
     }
+
+    /// Who said a setting, for complaints that come up once it is used.
+    func place(of key: String) -> String { shown.first { $0.key == key }?.place ?? key }
 
     private static func parse(path: String?, isOptional: Bool) throws(ConfigurationError) -> YAMLNode? {
         let path = path ?? "rollcall.yaml"
@@ -80,12 +98,28 @@ extension ServiceConfiguration {
 /// Reads settings out of the sources, collecting what is wrong instead of stopping at the first fault.
 private struct SettingReader {
     let sources: ConfigurationSources
-    var problems: [String]
-    var shown: [(key: String, value: String, place: String)] = []
+    private(set) var faults: [ConfigurationFault]
+    private var shown: [ServiceConfiguration.ShownSetting] = []
 
     init(sources: ConfigurationSources) {
         self.sources = sources
-        problems = sources.problems
+        faults = sources.faults
+    }
+
+    /// Flags and variables first, then the file from top to bottom.
+    var orderedFaults: [ConfigurationFault] {
+        faults.enumerated().sorted { left, right in
+            let (a, b) = (left.element.place.position, right.element.place.position)
+            return (a?.line ?? 0, a?.column ?? 0, left.offset) < (b?.line ?? 0, b?.column ?? 0, right.offset)
+        }.map(\.element)
+    }
+
+    private mutating func report(_ place: Place, _ message: String) {
+        faults.append(ConfigurationFault(place: place, message: message))
+    }
+
+    private mutating func show(_ key: String, _ value: String, _ place: String) {
+        shown.append(ServiceConfiguration.ShownSetting(key: key, value: value, place: place))
     }
 
     mutating func configuration(environment: [String: String]) -> ServiceConfiguration {
@@ -96,35 +130,42 @@ private struct SettingReader {
         let keyFile = text("vault.key_file") ?? ""
         var keySource = ServiceConfiguration.KeySource.file(keyFile)
         if let key {
-            keySource = .text(Secret(key), place: sources.find("vault.key")?.place ?? "vault.key")
+            keySource = .text(Secret(key), place: sources.find("vault.key")?.place.description ?? "vault.key")
         } else if let directory = environment["CREDENTIALS_DIRECTORY"], sources.find("vault.key_file") == nil {
             // systemd's LoadCredential=rollcall-vault-key:… (systemd.exec(5)).
             let path = directory + "/rollcall-vault-key"
             if FileManager.default.fileExists(atPath: path) { keySource = .file(path) }
         }
-        return ServiceConfiguration(
+        var configuration = ServiceConfiguration(
             publicURL: publicURL,
             applicationName: text("application.name") ?? "", returnTo: origins("application.return_to"),
-            host: host, port: port, trustedProxies: list("http.trusted_proxies"),
+            host: host, port: port, trustedProxies: networks("http.trusted_proxies"),
             databasePath: text("database.path") ?? "", keySource: keySource,
             providersDirectory: text("providers_directory"), instances: instances(),
             caFile: text("outgoing.ca_file"), proxy: text("outgoing.proxy").map { Secret($0) },
             allowedPrivateHosts: list("outgoing.allowed_private_hosts"),
             syncInterval: text("sync.interval").flatMap { Duration(configured: $0) },
             concurrency: integer("sync.concurrency"), logLevel: text("log.level") ?? "info",
-            logFormat: text("log.format") ?? "text", shown: shown)
+            logFormat: text("log.format") ?? "text", shown: [])
+        // In the order in which the settings are documented, providers last.
+        let order = Setting.all.map(\.key)
+        configuration.shown = shown.enumerated().sorted { left, right in
+            let (a, b) = (order.firstIndex(of: left.element.key), order.firstIndex(of: right.element.key))
+            return (a ?? order.count, left.offset) < (b ?? order.count, right.offset)
+        }.map(\.element)
+        return configuration
     }
 
     /// The value of a setting that passed its check, or its fallback.
     private mutating func text(_ key: String) -> String? {
         guard let setting = Setting.named(key) else { return nil }
         guard let found = sources.find(key) else {
-            shown.append((key, setting.fallback ?? "", "default"))
+            show(key, setting.fallback ?? "", "default")
             return setting.fallback
         }
-        shown.append((key, setting.isSecret ? "[redacted]" : found.text, found.place))
+        show(key, setting.isSecret ? "[redacted]" : found.text, found.place.description)
         if let fault = Self.fault(in: found.text, of: setting) {
-            problems.append("\(found.place): \(key) \(fault)")
+            report(found.place, "\(key) \(fault)")
             return setting.fallback
         }
         return found.text
@@ -137,32 +178,46 @@ private struct SettingReader {
 
     private mutating func list(_ key: String) -> [String] {
         guard let found = sources.find(key) else {
-            shown.append((key, "", "default"))
+            show(key, "", "default")
             return []
         }
-        shown.append((key, found.text, found.place))
+        show(key, found.text, found.place.description)
         return found.values.flatMap { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } }
             .filter { !$0.isEmpty }
     }
 
-    private mutating func origins(_ key: String) -> [String] {
+    /// Each entry of a list is checked; a wrong one is named by its number, for it may hold a password.
+    private mutating func list(_ key: String, of expected: String, where isGood: (String) -> Bool) -> [String] {
         let values = list(key)
-        let place = sources.find(key)?.place ?? key
-        for value in values {
-            guard let url = URL(string: value), let scheme = url.scheme, let host = url.host(), !host.isEmpty,
-                scheme == "https" || scheme == "http", url.user() == nil, url.query() == nil, url.fragment() == nil
-            else {
-                problems.append("\(place): \(key) holds '\(value)'; expected an origin such as https://app.example.com")
-                continue
-            }
+        for (index, value) in values.enumerated() where !isGood(value) {
+            report(sources.find(key)?.place ?? "\(key)", "\(key): entry \(index + 1) must be \(expected)")
         }
         return values
+    }
+
+    private mutating func origins(_ key: String) -> [String] {
+        list(key, of: "an origin such as https://app.example.com") { value in
+            guard let url = URL(string: value), let host = url.host(), !host.isEmpty else { return false }
+            return (url.scheme == "https" || url.scheme == "http") && url.user() == nil && url.query() == nil
+                && url.fragment() == nil
+        }
+    }
+
+    private mutating func networks(_ key: String) -> [String] {
+        list(key, of: "an address or a network such as 10.0.0.0/8") { value in
+            do throws(TrustedProxies.NotABlock) { _ = try TrustedProxies([value]) } catch { return false }
+            return true
+        }
     }
 
     private mutating func publicURL(host: String, port: Int) -> String {
         guard var value = text("public_url") else {
             let shownHost = host.contains(":") ? "[\(host)]" : host
-            let value = "http://\(shownHost == "0.0.0.0" ? "127.0.0.1" : shownHost):\(port)"
+            let value = "http://\(["0.0.0.0", "[::]"].contains(shownHost) ? "127.0.0.1" : shownHost):\(port)"
+            if port == 0, let place = sources.find("http.port")?.place, Int(sources.find("http.port")?.text ?? "") == 0
+            {
+                report(place, "http.port 0 lets the system choose, so public_url must be given as well")
+            }
             if let index = shown.firstIndex(where: { $0.key == "public_url" }) {
                 shown[index].value = value
             }
@@ -175,6 +230,13 @@ private struct SettingReader {
     static func fault(in text: String, of setting: Setting) -> String? {
         switch setting.kind {
         case .text, .list: return text.isEmpty ? "is empty" : nil
+        case .file:
+            return FileManager.default.isReadableFile(atPath: text) ? nil : "names a file that can't be read"
+        case .proxyURL:
+            guard let url = URL(string: text), ["http", "https", "socks5h"].contains(url.scheme ?? ""),
+                let host = url.host(), !host.isEmpty
+            else { return "must be a URL such as http://proxy.example.com:3128" }
+            return nil
         case .url:
             guard let url = URL(string: text), url.scheme == "https" || url.scheme == "http",
                 let host = url.host(), !host.isEmpty
@@ -217,7 +279,7 @@ extension SettingReader {
             for key in Setting.instanceSyncKeys {
                 guard let found = find("sync." + key) else { continue }
                 guard let duration = Duration(configured: found.text) else {
-                    problems.append("\(found.place): must be a length of time such as 15m or 6h")
+                    report(found.place, "providers.\(name).sync.\(key) must be a length of time such as 15m or 6h")
                     continue
                 }
                 durations[key] = duration
@@ -225,9 +287,9 @@ extension SettingReader {
             for key in keys.sorted() {
                 guard let found = find(key) else { continue }
                 let value = key == "client_secret" ? "[redacted]" : found.text
-                shown.append(("providers.\(name).\(key)", value, found.place))
+                show("providers.\(name).\(key)", value, found.place.description)
             }
-            if keys.isEmpty { shown.append(("providers.\(name)", "", "configuration file")) }
+            if keys.isEmpty { show("providers.\(name)", "", sources.instancePlaces[name]?.description ?? "") }
             let scopes = find("scopes").map { found in
                 found.values.flatMap { $0.split { $0 == "," || $0 == " " }.map(String.init) }
             }

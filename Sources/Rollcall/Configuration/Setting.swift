@@ -3,6 +3,8 @@ struct Setting: Sendable {
     enum Kind: Sendable {
         case text
         case url
+        case proxyURL
+        case file
         case integer(ClosedRange<Int>)
         case duration(ClosedRange<Duration>)
         case choice([String])
@@ -49,8 +51,10 @@ struct Setting: Sendable {
         Setting(
             key: "providers_directory", kind: .text,
             help: "manifests that add to or replace the built-in ones"),
-        Setting(key: "outgoing.ca_file", kind: .text, help: "a PEM file of further certificate authorities"),
-        Setting(key: "outgoing.proxy", kind: .url, help: "an HTTP proxy for every outgoing request", isSecret: true),
+        Setting(key: "outgoing.ca_file", kind: .file, help: "a PEM file of further certificate authorities"),
+        Setting(
+            key: "outgoing.proxy", kind: .proxyURL,
+            help: "an http, https or socks5h proxy for every outgoing request", isSecret: true),
         Setting(
             key: "outgoing.allowed_private_hosts", kind: .list,
             help: "names or addresses in private networks that may be reached"),
@@ -73,13 +77,15 @@ struct Setting: Sendable {
         "manifest", "client_id", "client_secret", "scopes", "client_authentication", "variables",
         "authorization", "sync",
     ]
+    /// Files whose content is the value; each ends in `_file`.
+    static let instanceFileKeys = ["client_id_file", "client_secret_file"]
     static let instanceSyncKeys = ["interval", "minimum_interval", "maximum_age"]
 }
 
 /// The known word nearest to a mistyped one, where one is near enough to be meant.
-func suggestion(for word: String, among known: [String]) -> String? {
+func suggestion(for word: String, among known: [String], distanceMax: Int? = nil) -> String? {
     let ranked = known.map { (word: $0, distance: editDistance(word, $0)) }.min { $0.distance < $1.distance }
-    guard let ranked, ranked.distance <= max(2, word.count / 3) else { return nil }
+    guard let ranked, ranked.distance <= distanceMax ?? max(2, word.count / 3) else { return nil }
     return ranked.word
 }
 

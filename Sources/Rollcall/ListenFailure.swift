@@ -1,0 +1,47 @@
+import Foundation
+
+/// Why nobody can listen where the configuration says, in words: looked into once listening has failed.
+struct ListenFailure: Error, CustomStringConvertible {
+    let description: String
+
+    /// `nil` where the address can be listened on, so that something else must have failed.
+    init?(_ configuration: ServiceConfiguration) {
+        let host = configuration.host.contains(":") ? "[\(configuration.host)]" : configuration.host
+        let address = "\(host):\(configuration.port)"
+        let portPlace = configuration.place(of: "http.port")
+        switch Self.attempt(host: configuration.host, port: configuration.port) {
+        case .possible: return nil
+        case .noAddress:
+            description =
+                "\(configuration.place(of: "http.host")): http.host is '\(configuration.host)', which is no address of "
+                + "this machine; 127.0.0.1 is for a proxy on this machine, 0.0.0.0 for every network"
+        case .failed(EADDRINUSE):
+            description =
+                "\(address) is in use by another program; stop it, or choose another port (http.port, from: \(portPlace))"
+        case .failed(EACCES):
+            description = "\(address) needs more rights than this user has; choose a port above 1023 (http.port)"
+        case .failed(let code): description = "\(address) can't be listened on: \(String(cString: strerror(code)))"
+        }
+    }
+
+    private enum Attempt { case possible, noAddress, failed(Int32) }
+
+    private static func attempt(host: String, port: Int) -> Attempt {
+        var hints = addrinfo()
+        hints.ai_flags = AI_PASSIVE
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var found: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, String(port), &hints, &found) == 0, let first = found else { return .noAddress }
+        defer { freeaddrinfo(found) }
+        let descriptor = socket(first.pointee.ai_family, first.pointee.ai_socktype, 0)
+        guard descriptor >= 0 else { return .failed(errno) }
+        defer { close(descriptor) }
+        var isOn: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &isOn, socklen_t(MemoryLayout<Int32>.size))
+        guard bind(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else {
+            return errno == EADDRNOTAVAIL ? .noAddress : .failed(errno)
+        }
+        // Two may bind with SO_REUSEADDR; only one may listen.
+        return listen(descriptor, 1) == 0 ? .possible : .failed(errno)
+    }
+}

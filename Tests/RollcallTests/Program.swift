@@ -1,0 +1,187 @@
+import Foundation
+import Synchronization
+import Testing
+
+/// The built program beside the tests' own binary.
+enum Program {
+    static let url: URL = {
+        let tests = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+        return tests.deletingLastPathComponent().appending(path: "rollcall")
+    }()
+
+    /// What a finished program left.
+    struct Outcome: Sendable {
+        var status: Int32
+        var output: String
+        var errors: String
+
+        /// Standard output as JSON, one object a line.
+        func objects() throws -> [[String: Any]] {
+            try output.split(separator: "\n").map { line in
+                try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+            }
+        }
+    }
+
+    /// Runs to the end in `folder`, with no variables but those given. A program that does not end in time is killed,
+    /// which shows in its status.
+    static func run(
+        _ arguments: String..., in folder: TemporaryFolder, environment: [String: String] = [:], input: String = "",
+        within limit: Duration = .seconds(60)
+    ) async throws -> Outcome {
+        try await run(arguments, in: folder, environment: environment, input: input, within: limit)
+    }
+
+    static func run(
+        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:], input: String = "",
+        within limit: Duration = .seconds(60)
+    ) async throws -> Outcome {
+        let name = "run-\(UUID().uuidString)"
+        try folder.write(name + ".in", input)
+        let outputFile = try folder.write(name + ".out", "")
+        let errorFile = try folder.write(name + ".err", "")
+        let process = make(arguments, in: folder, environment: environment)
+        process.standardInput = try FileHandle(forReadingFrom: URL(filePath: folder.path(name + ".in")))
+        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: outputFile))
+        process.standardError = try FileHandle(forWritingTo: URL(filePath: errorFile))
+        let status = try await end(of: process, within: limit)
+        let outcome = Outcome(
+            status: status, output: try folder.text(name + ".out"), errors: try folder.text(name + ".err"))
+        for suffix in [".in", ".out", ".err"] { try FileManager.default.removeItem(atPath: folder.path(name + suffix)) }
+        return outcome
+    }
+
+    static func make(_ arguments: [String], in folder: TemporaryFolder, environment: [String: String]) -> Process {
+        let process = Process()
+        process.executableURL = url
+        process.arguments = arguments
+        process.currentDirectoryURL = URL(filePath: folder.path)
+        // A crash shall not spend its time on a backtrace.
+        process.environment = ["PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"].merging(environment) { _, new in
+            new
+        }
+        return process
+    }
+
+    private static func end(of process: Process, within limit: Duration) async throws -> Int32 {
+        let ended = AsyncStream<Int32>.makeStream()
+        process.terminationHandler = { process in
+            ended.continuation.yield(process.terminationStatus)
+            ended.continuation.finish()
+        }
+        try process.run()
+        let pid = process.processIdentifier
+        let watch = Watch(limit) { kill(pid, SIGKILL) }
+        defer { watch.cancel() }
+        for await status in ended.stream { return status }
+        return -1
+    }
+}
+
+/// Does something once a time has passed, unless it is cancelled before.
+final class Watch: Sendable {
+    private let task: Task<Void, Never>
+
+    init(_ limit: Duration, _ body: @escaping @Sendable () -> Void) {
+        task = Task {
+            do { try await Task.sleep(for: limit) } catch { return }
+            body()
+        }
+    }
+
+    func cancel() { task.cancel() }
+    deinit { task.cancel() }
+}
+
+/// A program that goes on running, with what it writes to standard error read as it comes.
+final class RunningProgram: Sendable {
+    private struct State {
+        var lines: [String] = []
+        var rest: [UInt8] = []
+        var hasEnded = false
+        var waiters: [UUID: (text: String, continuation: CheckedContinuation<String?, Never>)] = [:]
+    }
+
+    private let state = Mutex(State())
+    private let exits = AsyncStream<Int32>.makeStream()
+    let pid: Int32
+    let input: FileHandle
+
+    init(_ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]) throws {
+        let process = Program.make(arguments, in: folder, environment: environment)
+        let errors = Pipe()
+        let input = Pipe()
+        process.standardInput = input
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = errors
+        self.input = input.fileHandleForWriting
+        process.terminationHandler = { [exits] process in
+            exits.continuation.yield(process.terminationStatus)
+            exits.continuation.finish()
+        }
+        try process.run()
+        pid = process.processIdentifier
+        errors.fileHandleForReading.readabilityHandler = { [weak self] handle in
+            let data = handle.availableData
+            if data.isEmpty { handle.readabilityHandler = nil }
+            self?.take(data)
+        }
+    }
+
+    private func take(_ data: Data) {
+        state.withLock { state in
+            state.rest += data
+            while let end = state.rest.firstIndex(of: 0x0a) {
+                let line = String(decoding: state.rest[..<end], as: UTF8.self)
+                state.rest.removeSubrange(...end)
+                state.lines.append(line)
+                for (id, waiter) in state.waiters where line.contains(waiter.text) {
+                    waiter.continuation.resume(returning: line)
+                    state.waiters[id] = nil
+                }
+            }
+            if data.isEmpty {
+                state.hasEnded = true
+                for waiter in state.waiters.values { waiter.continuation.resume(returning: nil) }
+                state.waiters = [:]
+            }
+        }
+    }
+
+    var log: String { state.withLock { $0.lines.joined(separator: "\n") } }
+
+    /// The first line that holds `text`, waited for; a program that does not write it in time is killed.
+    func line(containing text: String, within limit: Duration = .seconds(60)) async throws -> String {
+        let watch = Watch(limit) { [pid] in kill(pid, SIGKILL) }
+        defer { watch.cancel() }
+        let line: String? = await withCheckedContinuation { continuation in
+            state.withLock { state in
+                if let line = state.lines.first(where: { $0.contains(text) }) {
+                    continuation.resume(returning: line)
+                } else if state.hasEnded {
+                    continuation.resume(returning: nil)
+                } else {
+                    state.waiters[UUID()] = (text, continuation)
+                }
+            }
+        }
+        return try #require(line, "the program ended without a line with '\(text)':\n\(log)")
+    }
+
+    func signal(_ signal: Int32) { kill(pid, signal) }
+
+    /// The exit status, or the number of the signal that ended it; one that does not end in time is killed.
+    func end(within limit: Duration = .seconds(60)) async -> Int32 {
+        let watch = Watch(limit) { [pid] in kill(pid, SIGKILL) }
+        defer { watch.cancel() }
+        for await status in exits.stream { return status }
+        return -1
+    }
+
+    /// The most memory it has held at once, in KiB (proc(5)).
+    func peakMemory() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+        return try #require(line.split(separator: " ").compactMap { Int($0) }.first)
+    }
+}
