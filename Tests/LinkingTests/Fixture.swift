@@ -277,6 +277,14 @@ final class Barrier: Sendable {
     }
 }
 
+/// What happened, in order.
+final class Record<Value: Sendable>: Sendable {
+    private let state = Mutex<[Value]>([])
+
+    var values: [Value] { state.withLock { $0 } }
+    func append(_ value: Value) { state.withLock { $0.append(value) } }
+}
+
 /// Time that passes only in sleep: whoever sleeps wakes at once, later. For tests in which one task waits at a time.
 final class SkippingTime: TimeSource {
     private let clock = VirtualTime()
