@@ -170,7 +170,7 @@ package struct AccountLinking: Sendable {
     package func unlink(_ id: AccountID) async throws(StoreError) -> Bool {
         guard let unlinked = try await database.accounts.unlink(id) else { return false }
         logger.info("Account unlinked", metadata: ["account": "\(id)", "provider": "\(unlinked.account.provider)"])
-        if let revocation = unlinked.revocation { Task { await revocations.send(revocation) } }
+        if let revocation = unlinked.revocation { revocations.sendSoon(revocation) }
         return true
     }
 
