@@ -465,8 +465,29 @@ import Transfer
             do { _ = try await fixture.database.accounts.eraseUser(UserID("42")!) } catch { Issue.record(error) }
             return fixture.site.nextTokens()
         }
-        _ = await complete("code=EXAMPLE-code&state=\(journey.state)")
+        #expect(await complete("code=EXAMPLE-code&state=\(journey.state)").failure == "link_expired")
         #expect(try await everything().isEmpty)
+    }
+
+    @Test func `a session links one account, however many answers come at once`() async throws {
+        let first = try await begin()
+        let second = try await fixture.main.linking.authorize(
+            token: first.token, browser: "EXAMPLE-browser", provider: beta)
+        let state = try #require(parameters(String(second.drop { $0 != "?" }.dropFirst()))["state"])
+        let barrier = Barrier()
+        fixture.site.on("/token") { [unowned fixture] _ in
+            await barrier.pass()
+            return fixture.site.nextTokens()
+        }
+        async let one = complete("code=EXAMPLE-code&state=\(first.state)")
+        async let other = complete("code=EXAMPLE-code&state=\(state)", beta)
+        await barrier.arrivals(atLeast: 2)
+        barrier.open()
+        let completions = [await one, await other]
+        #expect(completions.compactMap(\.account).count == 1)
+        #expect(completions.compactMap(\.failure) == ["link_expired"])
+        #expect(try await everything().count == 1)
+        #expect(try await session(first).status == .completed)
     }
 
     // MARK: - Unlink
