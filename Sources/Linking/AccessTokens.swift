@@ -16,6 +16,8 @@ package actor AccessTokens {
     /// Between refreshes of one account that nothing but a short lifetime asks for.
     private static let refreshMinimumInterval: Duration = .seconds(10)
     private static let lease: Duration = .seconds(60)
+    /// Attempts to store a refreshed token end after as long again, within the lease.
+    private static let commitPauseMax: Duration = .seconds(20)
     /// How long to wait for another process that refreshes the same account.
     private static let elsewhereWait: Duration = .seconds(65)
 
@@ -138,12 +140,12 @@ package actor AccessTokens {
         if let task = underWay[account] { return await task.value }
         // Detached from the caller: one who leaves must not cut short what others wait for, or lose a rotated token.
         let task = Task {
-            await self.refreshAlone(account, provider: provider, replacing: generation, urgency: urgency)
+            // Over with the flight itself: a caller who comes after it must not be given what it found.
+            defer { underWay[account] = nil }
+            return await self.refreshAlone(account, provider: provider, replacing: generation, urgency: urgency)
         }
         underWay[account] = task
-        let outcome = await task.value
-        underWay[account] = nil
-        return outcome
+        return await task.value
     }
 
     private func refreshAlone(
@@ -195,7 +197,14 @@ package actor AccessTokens {
             return .success(stored)
         }
         // Known before the request, for a token that arrives after the account was unlinked.
-        guard let user = try await database.accounts.account(account)?.userID else { return .failure(.gone) }
+        guard let linked = try await database.accounts.account(account) else { return .failure(.gone) }
+        // A dead grant costs no request: providers count those against this program's address.
+        if linked.status == .needsRelink, let problem = linked.problem {
+            try await database.credentials.abandonRefresh(
+                account, owner: owner, generation: stored.generation, tokenMayBeSpent: wasInDoubt)
+            return .failure(.relink(problem.code, detail: problem.detail))
+        }
+        let user = linked.userID
         let spendsToken = provider.refreshRotation == .singleUse
         do {
             let server = try await servers.server(for: provider, urgency: urgency)
@@ -230,9 +239,7 @@ package actor AccessTokens {
         _ credential: Credential, of account: AccountID, user: UserID, provider: Provider,
         after stored: StoredCredential
     ) async throws -> Outcome {
-        let committed = try await database.credentials.commitRefresh(
-            account, owner: owner, from: stored.generation, credential)
-        guard committed else {
+        guard try await store(credential, of: account, after: stored.generation) else {
             // Unlinked, or linked again, while the answer was on its way.
             guard let newer = try await database.credentials.read(account) else {
                 await revocations.revokeLate(credential, of: account, user: user, provider: provider)
@@ -249,6 +256,27 @@ package actor AccessTokens {
         return .success(StoredCredential(credential: credential, generation: stored.generation + 1))
     }
 
+    /// The only copy of a token that may have spent the one before it: a database that is locked or full for a moment
+    /// must not lose it. False where the generation moved or the account is gone.
+    private func store(
+        _ credential: Credential, of account: AccountID, after generation: Int64
+    ) async throws -> Bool {
+        var pause: Duration = .milliseconds(100)
+        while true {
+            let failure: StoreError
+            do throws(StoreError) {
+                return try await database.credentials.commitRefresh(account, owner: owner, from: generation, credential)
+            } catch {
+                failure = error
+            }
+            guard failure.mayPass, pause < Self.commitPauseMax else { throw failure }
+            logger.error(
+                "A refreshed token can't be stored yet", metadata: ["account": "\(account)", "error": "\(failure)"])
+            try await time.sleep(for: pause)
+            pause = pause * 2
+        }
+    }
+
     /// What a refusal means for the account: nothing, unless the grant itself was refused and the row is as it was.
     private func settle(
         _ error: TokenRequestError, _ stored: StoredCredential, of account: AccountID, provider: Provider,
@@ -257,11 +285,13 @@ package actor AccessTokens {
         let mayBeSpent = error.tokenMayBeSpent && provider.refreshRotation == .singleUse
         switch error.disposition {
         case .relink:
-            guard let current = try await database.credentials.read(account) else { return .failure(.gone) }
-            if current.generation != stored.generation { return .success(current) }
             let expired = stored.credential.refreshTokenExpiresAt.map { $0 <= time.now() } ?? false
-            let code: AccountProblem.Code = wasInDoubt ? .rotationLost : expired ? .refreshExpired : .consentRevoked
-            return .failure(await relink(account, stored, code: code, detail: Self.sentence(for: code)))
+            let mayBeLost = wasInDoubt && provider.refreshRotation != .reusable
+            let code: AccountProblem.Code = mayBeLost ? .rotationLost : expired ? .refreshExpired : .consentRevoked
+            let refusal = await relink(account, stored, code: code, detail: Self.sentence(for: code))
+            // Marked only if the row is as it was: another's newer credential is the answer.
+            guard let current = try await database.credentials.read(account) else { return .failure(.gone) }
+            return current.generation == stored.generation ? .failure(refusal) : .success(current)
         case .fixConfiguration:
             try await database.credentials.abandonRefresh(
                 account, owner: owner, generation: stored.generation, tokenMayBeSpent: wasInDoubt)
@@ -358,6 +388,16 @@ extension TokenRequestError {
         case .unavailable(let status): "HTTP \(status)"
         case .transfer(let error): error.sentence
         case .malformed(let reason): reason
+        }
+    }
+}
+
+extension StoreError {
+    /// Whether the same write may succeed a little later.
+    fileprivate var mayPass: Bool {
+        switch self {
+        case .diskFull, .locked, .readOnly, .io: true
+        default: false
         }
     }
 }

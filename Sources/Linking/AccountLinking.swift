@@ -170,7 +170,7 @@ package struct AccountLinking: Sendable {
     package func unlink(_ id: AccountID) async throws(StoreError) -> Bool {
         guard let unlinked = try await database.accounts.unlink(id) else { return false }
         logger.info("Account unlinked", metadata: ["account": "\(id)", "provider": "\(unlinked.account.provider)"])
-        if let revocation = unlinked.revocation { Task { await revocations.send(revocation) } }
+        if let revocation = unlinked.revocation { revocations.sendSoon(revocation) }
         return true
     }
 
@@ -293,6 +293,7 @@ package struct AccountLinking: Sendable {
             case .heldByAnotherUser:
                 // The new tokens are not revoked: many providers would end the other user's grant with them.
                 throw LinkFailure("account_held", "Another user holds this account.")
+            case .sessionEnded: throw LinkFailure("link_expired", "The link was ended while it was on its way.")
             }
         } catch let failure as LinkFailure {
             throw failure
@@ -344,7 +345,7 @@ package enum LinkCompletion: Sendable {
     case linked(LinkedAccount, returnTo: String?)
     /// The session is over; the code is stable: `access_denied`, `provider_error`, `provider_unavailable`,
     /// `client_refused`, `profile_unavailable`, `scope_missing`, `account_held`, `configuration_changed`,
-    /// `invalid_callback`, `server_error`.
+    /// `link_expired`, `invalid_callback`, `server_error`.
     case failed(String, detail: String, returnTo: String?)
     /// Nothing of ours was touched: the callback belongs to no link of this browser. `invalid_callback`,
     /// `link_expired`, `server_error`.

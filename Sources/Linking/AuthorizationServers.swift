@@ -24,6 +24,7 @@ package actor AuthorizationServers {
     private let logger: Logger
     private var metadata: [ProviderID: Cached<ProviderMetadata>] = [:]
     private var keySets: [ProviderID: Cached<JSONWebKeySet>] = [:]
+    private var keyFailures: [ProviderID: (error: AuthorizationServerError, at: Timestamp)] = [:]
     private var metadataTasks: [ProviderID: Task<Result<ProviderMetadata, AuthorizationServerError>, Never>] = [:]
     private var keyTasks: [ProviderID: Task<Result<JSONWebKeySet, AuthorizationServerError>, Never>] = [:]
 
@@ -57,18 +58,36 @@ package actor AuthorizationServers {
             let age = now - cached.fetchedAt
             if age < (refetching ? Self.keysMinimumAge : Self.freshFor), age >= .zero { return cached.value }
         }
-        let task = keyTasks[provider.id] ?? Task { await self.fetchKeys(of: provider, uri: uri) }
-        keyTasks[provider.id] = task
-        let result = await task.value
-        keyTasks[provider.id] = nil
-        switch result {
-        case .success(let keys):
-            keySets[provider.id] = Cached(value: keys, fetchedAt: now)
-            return keys
-        case .failure(let error):
-            if let cached = keySets[provider.id], now - cached.fetchedAt < Self.usableFor { return cached.value }
-            throw error
+        if keyTasks[provider.id] == nil, let failed = keyFailures[provider.id], failed.at <= now,
+            now - failed.at < Self.keysMinimumAge
+        {
+            return try usableKeys(of: provider.id, now: now, or: failed.error)
         }
+        let task =
+            keyTasks[provider.id]
+            ?? Task {
+                let result = await self.fetchKeys(of: provider, uri: uri)
+                keyTasks[provider.id] = nil
+                switch result {
+                case .success(let keys):
+                    keySets[provider.id] = Cached(value: keys, fetchedAt: now)
+                    keyFailures[provider.id] = nil
+                case .failure(let error): keyFailures[provider.id] = (error, now)
+                }
+                return result
+            }
+        keyTasks[provider.id] = task
+        switch await task.value {
+        case .success(let keys): return keys
+        case .failure(let error): return try usableKeys(of: provider.id, now: now, or: error)
+        }
+    }
+
+    private func usableKeys(
+        of id: ProviderID, now: Timestamp, or error: AuthorizationServerError
+    ) throws(AuthorizationServerError) -> JSONWebKeySet {
+        guard let cached = keySets[id], now - cached.fetchedAt < Self.usableFor else { throw error }
+        return cached.value
     }
 
     private func document(
@@ -80,18 +99,21 @@ package actor AuthorizationServers {
         }
         let task =
             metadataTasks[provider.id]
-            ?? Task { await self.fetchMetadata(of: provider, issuer: issuer, urgency: urgency) }
-        metadataTasks[provider.id] = task
-        let result = await task.value
-        metadataTasks[provider.id] = nil
-        switch result {
-        case .success(let document):
-            if let old = metadata[provider.id]?.value, old.tokenEndpoint != document.tokenEndpoint {
-                logger.warning(
-                    "The token endpoint of an issuer changed", metadata: ["provider": "\(provider.id)"])
+            ?? Task {
+                let result = await self.fetchMetadata(of: provider, issuer: issuer, urgency: urgency)
+                metadataTasks[provider.id] = nil
+                if case .success(let document) = result {
+                    if let old = metadata[provider.id]?.value, old.tokenEndpoint != document.tokenEndpoint {
+                        logger.warning(
+                            "The token endpoint of an issuer changed", metadata: ["provider": "\(provider.id)"])
+                    }
+                    metadata[provider.id] = Cached(value: document, fetchedAt: now)
+                }
+                return result
             }
-            metadata[provider.id] = Cached(value: document, fetchedAt: now)
-            return document
+        metadataTasks[provider.id] = task
+        switch await task.value {
+        case .success(let document): return document
         case .failure(let error):
             if let cached = metadata[provider.id], now - cached.fetchedAt < Self.usableFor { return cached.value }
             throw error

@@ -15,6 +15,7 @@ package actor ProviderClient {
     private let logger: Logger
     private var gates: [ProviderID: ProviderGate] = [:]
     private var pausesReadAt: Timestamp?
+    private var nextWaiter = 0
 
     /// Pauses that another process stored count within this.
     private static let pausesMaximumAge: Duration = .seconds(5)
@@ -38,6 +39,10 @@ package actor ProviderClient {
         urgency: Urgency
     ) async throws(ProviderRequestError) -> TransferResponse {
         try await admit(provider, account: account, route: route, urgency: urgency)
+        var request = request
+        if let userAgent = provider.userAgent, request.fields["User-Agent"] == nil {
+            request.fields["User-Agent"] = userAgent
+        }
         let result: Result<TransferResponse, TransferError>
         do {
             result = .success(try await transport.send(request))
@@ -63,27 +68,35 @@ package actor ProviderClient {
         let deadline = time.now() + urgency.waitMax
         await readPauses()
         while true {
-            let now = time.now()
-            if let until = gate(id).waitUntil(now: now, account: account, route: route) {
-                try await wait(until: until, deadline: deadline, reason: gate(id).reason(now: now))
+            if let until = gate(id).waitUntil(now: time.now(), account: account, route: route) {
+                // Whoever was woken for a free slot and can't use it passes it on.
+                if gate(id).underWay < provider.limits.concurrency { wakeOne(id) }
+                try await wait(until: until, deadline: deadline, reason: gate(id).reason(now: time.now()))
                 continue
             }
             guard gate(id).underWay < provider.limits.concurrency else {
-                try await waitForSlot(id, urgency: urgency)
+                try await waitForSlot(id, urgency: urgency, deadline: deadline)
                 continue
             }
             gates[id]?.underWay += 1
+            let nextAt: Timestamp?
             do {
-                if let nextAt = try await missingAllowance(provider, account: account, urgency: urgency) {
-                    leave(id)
-                    try await wait(until: nextAt, deadline: deadline, reason: "its request limit is used up")
-                    continue
-                }
+                nextAt = try await missingAllowance(provider, account: account, urgency: urgency)
             } catch {
                 leave(id)
                 throw error
             }
-            gates[id]?.breaker.begin(now: now)
+            if let nextAt {
+                leave(id)
+                try await wait(until: nextAt, deadline: deadline, reason: "its request limit is used up")
+                continue
+            }
+            // Others were admitted meanwhile: one may be the breaker's probe, or have brought a pause.
+            guard gate(id).waitUntil(now: time.now(), account: account, route: route) == nil else {
+                leave(id)
+                continue
+            }
+            gates[id]?.breaker.begin(now: time.now())
             return
         }
     }
@@ -103,19 +116,42 @@ package actor ProviderClient {
         }
     }
 
-    private func waitForSlot(_ id: ProviderID, urgency: Urgency) async throws(ProviderRequestError) {
-        await withCheckedContinuation { continuation in
-            if urgency == .callerWaits {
-                gates[id]?.urgentWaiters.append(continuation)
-            } else {
-                gates[id]?.waiters.append(continuation)
-            }
+    /// Returns when a slot may be free. Throws at the deadline, and at once when the caller is cancelled.
+    private func waitForSlot(
+        _ id: ProviderID, urgency: Urgency, deadline: Timestamp
+    ) async throws(ProviderRequestError) {
+        let now = time.now()
+        guard now < deadline else { throw .paused(until: now + .seconds(1), reason: Self.busy) }
+        nextWaiter += 1
+        let waiter = nextWaiter
+        let alarm = Task {
+            do { try await time.sleep(for: deadline - now) } catch { return }  // Woken before.
+            self.wake(waiter, id, because: .deadline)
         }
-        if Task.isCancelled {
-            // The slot that woke this one goes to the next in line.
+        defer { alarm.cancel() }
+        let reason = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                if Task.isCancelled { return continuation.resume(returning: SlotWaiter.Reason.cancelled) }
+                gates[id]?.enqueue(SlotWaiter(id: waiter, continuation: continuation), urgency: urgency)
+            }
+        } onCancel: {
+            Task { await self.wake(waiter, id, because: .cancelled) }
+        }
+        switch reason {
+        case .slot where Task.isCancelled:
+            // The slot goes to the next in line.
             wakeOne(id)
             throw .transfer(.cancelled)
+        case .slot: return
+        case .cancelled: throw .transfer(.cancelled)
+        case .deadline: throw .paused(until: time.now() + .seconds(1), reason: Self.busy)
         }
+    }
+
+    private static let busy = "too many requests to it are under way"
+
+    private func wake(_ waiter: Int, _ id: ProviderID, because reason: SlotWaiter.Reason) {
+        gates[id]?.dequeue(waiter)?.continuation.resume(returning: reason)
     }
 
     private func leave(_ id: ProviderID) {
@@ -124,13 +160,7 @@ package actor ProviderClient {
     }
 
     private func wakeOne(_ id: ProviderID) {
-        guard var gate = gates[id] else { return }
-        let waiter: CheckedContinuation<Void, Never>? =
-            if !gate.urgentWaiters.isEmpty { gate.urgentWaiters.removeFirst() } else if !gate.waiters.isEmpty {
-                gate.waiters.removeFirst()
-            } else { nil }
-        gates[id] = gate
-        waiter?.resume()
+        gates[id]?.dequeueFirst()?.continuation.resume(returning: .slot)
     }
 
     /// Takes one request from each of the provider's limits; returns when to ask again where one has none left.
@@ -138,31 +168,40 @@ package actor ProviderClient {
         _ provider: Provider, account: AccountID?, urgency: Urgency
     ) async throws(ProviderRequestError) -> Timestamp? {
         for limit in provider.limits.requests {
-            let key: String
+            let sharer: String
             switch limit.per {
-            case .client: key = "client"
+            case .client: sharer = "client"
             case .token:
                 guard let account else { continue }
-                key = account.rawValue
+                sharer = account.rawValue
             }
+            // Each limit counts for itself: several may concern the same client.
+            let key = "\(sharer)/\(limit.window.wholeMilliseconds)"
             let now = time.now()
-            if gates[provider.id]?.take(key, now: now) == true { continue }
-            // At most a second's worth is held here, so that a process that dies loses no more than that.
-            let perSecond = Double(limit.count) / max(limit.window.secondsAsDouble, 1)
-            let want = limit.per == .token ? 1 : max(1, min(Int(perSecond), provider.limits.concurrency))
-            let reserve = urgency == .background && limit.count >= 5 ? limit.count / 5 : 0
+            if gates[provider.id]?.take(key, urgency, now: now) == true { continue }
             let allowance: Allowance
             do {
                 allowance = try await database.allowances.withdraw(
-                    provider: provider.id, key: key, count: limit.count, window: limit.window, want: want,
-                    reserve: reserve)
+                    provider: provider.id, key: key, count: limit.count, window: limit.window,
+                    want: batch(of: limit, provider), reserve: urgency == .background ? limit.count / 5 : 0)
             } catch {
                 throw .store(error)
             }
             guard allowance.granted > 0 else { return max(allowance.nextAt, now + .milliseconds(1)) }
-            gates[provider.id]?.grant(key, allowance.granted - 1, until: now + .seconds(2))
+            gates[provider.id]?.grant(
+                key, urgency, allowance.granted - 1,
+                until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
         }
         return nil
+    }
+
+    /// How many requests are taken from the store at once. What is not used by the end of the slice lapses: a quarter of
+    /// what the limit leaves to a slice, so that little is lost; and at most a second's worth, for a process that dies.
+    private func batch(of limit: RequestLimit, _ provider: Provider) -> Int {
+        guard limit.per == .client else { return 1 }
+        let perSecond = Int(Double(limit.count) / max(limit.window.secondsAsDouble, 1))
+        return max(
+            1, min(limit.count / (4 * RequestAllowanceStore.slicesPerWindow), perSecond, provider.limits.concurrency))
     }
 
     // MARK: - What responses say

@@ -3,14 +3,14 @@ import Accounts
 /// What is known of one provider's readiness for requests.
 struct ProviderGate {
     var underWay = 0
-    var waiters: [CheckedContinuation<Void, Never>] = []
-    var urgentWaiters: [CheckedContinuation<Void, Never>] = []
+    private var waiters: [SlotWaiter] = []
+    private var urgentWaiters: [SlotWaiter] = []
     var pausedUntil: Timestamp?
     var pauseReason = ""
     var routePauses: [String: Timestamp] = [:]
     var breaker = CircuitBreaker()
     private var tokenPauses: [AccountID: Timestamp] = [:]
-    private var grants: [String: (left: Int, until: Timestamp)] = [:]
+    private var grants: [Grant: (left: Int, until: Timestamp)] = [:]
     private var invalidAt: [Timestamp] = []
 
     /// When the request may be tried again, where it may not be now.
@@ -32,16 +32,37 @@ struct ProviderGate {
         tokenPauses[account] = until
     }
 
-    mutating func take(_ key: String, now: Timestamp) -> Bool {
-        guard let grant = grants[key], grant.left > 0, grant.until > now else { return false }
-        grants[key] = (grant.left - 1, grant.until)
-        return true
+    /// Who waits may also use what was granted to the background, never the other way round.
+    mutating func take(_ key: String, _ urgency: Urgency, now: Timestamp) -> Bool {
+        let usable: [Urgency] = urgency == .callerWaits ? [.callerWaits, .background] : [.background]
+        for urgency in usable {
+            let grant = Grant(key: key, urgency: urgency)
+            guard let held = grants[grant], held.left > 0, held.until > now else { continue }
+            grants[grant] = (held.left - 1, held.until)
+            return true
+        }
+        return false
     }
 
-    /// Unused grants lapse, so that the sum over processes never exceeds the limit for long.
-    mutating func grant(_ key: String, _ count: Int, until: Timestamp) {
+    /// Lapses at the end of the slice that it was counted in: used later, it would stand in a window that does not know
+    /// of it.
+    mutating func grant(_ key: String, _ urgency: Urgency, _ count: Int, until: Timestamp) {
         guard count > 0 else { return }
-        grants[key] = (count, until)
+        grants[Grant(key: key, urgency: urgency)] = (count, until)
+    }
+
+    mutating func enqueue(_ waiter: SlotWaiter, urgency: Urgency) {
+        if urgency == .callerWaits { urgentWaiters.append(waiter) } else { waiters.append(waiter) }
+    }
+
+    mutating func dequeueFirst() -> SlotWaiter? {
+        if !urgentWaiters.isEmpty { return urgentWaiters.removeFirst() }
+        return waiters.isEmpty ? nil : waiters.removeFirst()
+    }
+
+    mutating func dequeue(_ id: Int) -> SlotWaiter? {
+        if let index = urgentWaiters.firstIndex(where: { $0.id == id }) { return urgentWaiters.remove(at: index) }
+        return waiters.firstIndex { $0.id == id }.map { waiters.remove(at: $0) }
     }
 
     mutating func countInvalid(now: Timestamp, window: Duration) -> Int {
@@ -49,6 +70,19 @@ struct ProviderGate {
         invalidAt.removeAll { now - $0 > window }
         return invalidAt.count
     }
+}
+
+private struct Grant: Hashable {
+    var key: String
+    var urgency: Urgency
+}
+
+/// A request that waits for one of the provider's slots.
+struct SlotWaiter {
+    enum Reason { case slot, cancelled, deadline }
+
+    let id: Int
+    let continuation: CheckedContinuation<Reason, Never>
 }
 
 /// Five failures in a row open it for 30 s, doubling to 15 min; then one request at a time probes, and three successes

@@ -3,6 +3,7 @@ package import Logging
 import OAuth
 package import Providers
 package import Store
+import Synchronization
 
 /// Tells providers of tokens that are not wanted any more (RFC 7009, or the provider's own way). What can't be
 /// delivered waits in the outbox, with growing pauses, for at most a week.
@@ -18,6 +19,7 @@ package struct RevocationSender: Sendable {
     private let time: any TimeSource
     private let random: any RandomSource
     private let logger: Logger
+    private let underWay = UnderWay()
 
     package init(
         database: Database, catalog: ProviderCatalog, client: ProviderClient, servers: AuthorizationServers,
@@ -43,6 +45,14 @@ package struct RevocationSender: Sendable {
             logger.error("The revocation outbox can't be read", metadata: ["error": "\(error)"])
         }
     }
+
+    /// Begins an attempt and returns; nobody who unlinks waits for the provider.
+    package func sendSoon(_ revocation: PendingRevocation) {
+        underWay.begin(revocation.id) { await send(revocation) }
+    }
+
+    /// Returns once every attempt that `sendSoon` began is over.
+    package func finishSending() async { await underWay.finish() }
 
     /// One attempt; its outcome goes into the outbox.
     package func send(_ revocation: PendingRevocation) async {
@@ -104,5 +114,24 @@ package struct RevocationSender: Sendable {
             }
         }
         return worst
+    }
+}
+
+/// Attempts that nobody waits for, kept so that somebody can.
+private final class UnderWay: Sendable {
+    private let tasks = Mutex<[Int64: Task<Void, Never>]>([:])
+
+    func begin(_ id: Int64, _ body: @escaping @Sendable () async -> Void) {
+        tasks.withLock { tasks in
+            tasks[id] = Task {
+                await body()
+                // Not before the line above has stored it: the lock is held until then.
+                self.tasks.withLock { $0[id] = nil }
+            }
+        }
+    }
+
+    func finish() async {
+        for task in tasks.withLock({ Array($0.values) }) { await task.value }
     }
 }

@@ -12,6 +12,9 @@ package struct AccountStore: Sendable {
     package func link(_ link: NewLink) async throws(StoreError) -> LinkOutcome {
         guard link.profile.subject == link.subject else { throw .inconsistent("the profile is of another subject") }
         return try await connections.write { transaction in
+            if let session = link.sessionID, try transaction.session("id = ?", session)?.status != .open {
+                return .sessionEnded
+            }
             var id: AccountID?
             if let held = try transaction.account(provider: link.provider, subject: link.subject) {
                 if held.userID == link.userID {

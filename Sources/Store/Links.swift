@@ -56,6 +56,8 @@ package enum LinkOutcome: Sendable, Equatable {
     case linked(LinkedAccount, isNew: Bool)
     /// Nothing was changed.
     case heldByAnotherUser
+    /// The link session has ended or was erased, with its user perhaps. Nothing was changed.
+    case sessionEnded
 }
 
 package struct AccountWithClaims: Sendable, Equatable {

@@ -17,7 +17,8 @@ package struct Allowance: Sendable, Equatable {
 /// granted in it. A bucket that refills would let nearly twice the limit pass within one window, first the burst and then
 /// what flows in after it; slices never let more than the limit pass, for up to a sixteenth of its speed.
 package struct RequestAllowanceStore: Sendable {
-    private static let slices: Int64 = 16
+    package static let slicesPerWindow = 16
+    private static let slices = Int64(slicesPerWindow)
 
     let connections: Connections
 
@@ -26,8 +27,7 @@ package struct RequestAllowanceStore: Sendable {
     package func withdraw(
         provider: ProviderID, key: String, count: Int, window: Duration, want: Int, reserve: Int = 0
     ) async throws(StoreError) -> Allowance {
-        let length = max(window.wholeMilliseconds, Self.slices)
-        let slice = (length + Self.slices - 1) / Self.slices
+        let (length, slice) = Self.lengths(of: window)
         return try await connections.write { transaction in
             let db = transaction.db
             let now = transaction.now
@@ -65,5 +65,16 @@ package struct RequestAllowanceStore: Sendable {
             }
             return Allowance(granted: granted, nextAt: Timestamp(millisecondsSinceEpoch: current + slice + length))
         }
+    }
+
+    /// Until when a grant made `at` an instant may be used: later it would no longer be counted where it is.
+    package static func endOfSlice(at now: Timestamp, window: Duration) -> Timestamp {
+        let slice = lengths(of: window).slice
+        return Timestamp(millisecondsSinceEpoch: now.millisecondsSinceEpoch / slice * slice + slice)
+    }
+
+    private static func lengths(of window: Duration) -> (window: Int64, slice: Int64) {
+        let length = max(window.wholeMilliseconds, slices)
+        return (length, (length + slices - 1) / slices)
     }
 }

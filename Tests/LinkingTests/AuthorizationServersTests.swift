@@ -1,0 +1,144 @@
+import Accounts
+import JSON
+import Linking
+import OAuth
+import Providers
+import TestSupport
+import Testing
+import Transfer
+
+@Suite(.timeLimit(.minutes(1))) struct AuthorizationServersTests {
+    let time = VirtualTime()
+    let fixture: Fixture
+
+    init() throws {
+        fixture = try Fixture(time: time)
+        fixture.site.on("/openid-configuration", 200, [:], AccountLinkingTests.metadata)
+        fixture.site.on("/keys", 200, [:], try #require(AccountLinkingTests.vectors()["jwks"]).text)
+    }
+
+    private var discoveries: Int { fixture.requests("/openid-configuration").count }
+    private var keyFetches: Int { fixture.requests("/keys").count }
+
+    private func server() async throws -> AuthorizationServer {
+        try await fixture.main.servers.server(for: try fixture.provider(gamma))
+    }
+
+    private func keys(refetching: Bool = false) async throws -> JSONWebKeySet {
+        try await fixture.main.servers.keys(
+            for: try fixture.provider(gamma), server: try await server(), refetching: refetching)
+    }
+
+    @Test func `a manifest's endpoints need no request`() async throws {
+        let server = try await fixture.main.servers.server(for: try fixture.provider(alpha))
+        #expect(server.tokenEndpoint == "https://alpha.example/token")
+        #expect(fixture.transport.requests.isEmpty)
+    }
+
+    @Test func `a metadata document serves for an hour`() async throws {
+        #expect(try await server().tokenEndpoint == "https://op.example/token")
+        time.advance(by: .seconds(3599))
+        _ = try await server()
+        #expect(discoveries == 1)
+        time.advance(by: .seconds(1))
+        fixture.site.on(
+            "/openid-configuration", 200, [:],
+            AccountLinkingTests.metadata.replacing("https://op.example/token", with: "https://op.example/token2"))
+        #expect(try await server().tokenEndpoint == "https://op.example/token2")
+        #expect(discoveries == 2)
+    }
+
+    @Test func `however many ask at once, one request leaves`() async throws {
+        let barrier = Barrier()
+        fixture.site.on("/openid-configuration") { _ in
+            await barrier.pass()
+            return .json(200, body: AccountLinkingTests.metadata)
+        }
+        try await withThrowingTaskGroup(of: AuthorizationServer.self) { group in
+            for _ in 0..<50 { group.addTask { try await self.server() } }
+            await barrier.arrivals()
+            barrier.open()
+            for try await server in group { #expect(server.issuer == "https://op.example") }
+        }
+        #expect(discoveries == 1)
+    }
+
+    @Test func `an old document serves on while the issuer is down, for a day`() async throws {
+        _ = try await server()
+        fixture.site.fail("/openid-configuration", .timedOut(host: "op.example"))
+        time.advance(by: .seconds(86_399))
+        #expect(try await server().issuer == "https://op.example")
+        time.advance(by: .seconds(1))
+        await #expect(throws: AuthorizationServerError.request(.transfer(.timedOut(host: "op.example")))) {
+            try await server()
+        }
+        #expect(discoveries == 3)
+    }
+
+    @Test func `a failure is not kept`() async throws {
+        fixture.site.on("/openid-configuration", 503)
+        await #expect(throws: AuthorizationServerError.self) { try await server() }
+        fixture.site.on("/openid-configuration", 200, [:], AccountLinkingTests.metadata)
+        #expect(try await server().issuer == "https://op.example")
+    }
+
+    @Test(arguments: ["https://evil.example", "https://op.example/", "http://op.example", "HTTPS://op.example"])
+    func `a document that speaks for another issuer is refused (54)`(issuer: String) async throws {
+        fixture.site.on(
+            "/openid-configuration", 200, [:],
+            AccountLinkingTests.metadata.replacing(
+                #""issuer":"https://op.example""#, with: #""issuer":"\#(issuer)""#))
+        await #expect(throws: AuthorizationServerError.discovery(.issuerMismatch)) { try await server() }
+    }
+
+    @Test func `a document can't send requests to another host (55)`() async throws {
+        fixture.site.on(
+            "/openid-configuration", 200, [:],
+            AccountLinkingTests.metadata.replacing("https://op.example/token", with: "https://evil.example/token"))
+        do {
+            _ = try await server()
+            Issue.record("accepted")
+        } catch let error as AuthorizationServerError {
+            guard case .discovery(.endpointRefused) = error else {
+                Issue.record("\(error)")
+                return
+            }
+            #expect(error.disposition == .fixConfiguration)
+        }
+    }
+
+    @Test func `keys serve for an hour`() async throws {
+        for _ in 0..<3 { _ = try await keys() }
+        #expect(keyFetches == 1)
+        time.advance(by: .seconds(3600))
+        _ = try await keys()
+        #expect(keyFetches == 2)
+    }
+
+    @Test func `unknown keys cause at most one fetch a minute, however many there are (51)`() async throws {
+        _ = try await keys()
+        for _ in 0..<1000 { _ = try await keys(refetching: true) }
+        #expect(keyFetches == 1)
+        time.advance(by: .seconds(60))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<100 { group.addTask { _ = try await self.keys(refetching: true) } }
+            try await group.waitForAll()
+        }
+        #expect(keyFetches == 2)
+    }
+
+    @Test func `the last good keys serve on while new ones can't be had, and that costs a fetch a minute (51)`()
+        async throws
+    {
+        _ = try await keys()
+        fixture.site.on("/keys", 200, [:], "<html>")
+        time.advance(by: .seconds(61))
+        for _ in 0..<100 { _ = try await keys(refetching: true) }
+        #expect(keyFetches == 2)
+        time.advance(by: .seconds(60))
+        for _ in 0..<100 { _ = try await keys(refetching: true) }
+        #expect(keyFetches == 3)
+        time.advance(by: .seconds(86_400))
+        await #expect(throws: AuthorizationServerError.self) { try await keys() }
+    }
+}

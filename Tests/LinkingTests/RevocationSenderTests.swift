@@ -1,0 +1,165 @@
+import Accounts
+import Linking
+import Providers
+import Store
+import TestSupport
+import Testing
+import Transfer
+
+@Suite(.timeLimit(.minutes(1))) struct RevocationSenderTests {
+    let time = VirtualTime()
+    let fixture: Fixture
+
+    init() throws { fixture = try Fixture(time: time) }
+
+    /// An account unlinked, and its tokens in the outbox.
+    @discardableResult
+    private func pending(_ provider: ProviderID = alpha, refresh: String? = "EXAMPLE-refresh-1") async throws
+        -> PendingRevocation
+    {
+        let id = try await fixture.link(fixture.credential(refresh: refresh), provider: provider)
+        return try #require(try await fixture.database.accounts.unlink(id)?.revocation)
+    }
+
+    private func left() async throws -> Int { try await fixture.database.revocations.count() }
+
+    /// Sends when it is due; returns how long that took.
+    private func sendWhenDue() async throws -> Duration {
+        let due = try #require(try await fixture.database.revocations.nextDueAt())
+        let wait = due - time.now()
+        time.advance(by: wait)
+        await fixture.main.revocations.sendDue()
+        return wait
+    }
+
+    @Test func `the refresh token goes first, then the access token (72)`() async throws {
+        fixture.site.on("/revoke", 200)
+        await fixture.main.revocations.send(try await pending())
+        let sent = fixture.transport.requests
+        #expect(sent.map(\.url) == Array(repeating: "https://alpha.example/revoke", count: 2))
+        #expect(sent.map { $0.form["token"] } == ["EXAMPLE-refresh-1", "EXAMPLE-access-1"])
+        #expect(sent.map { $0.form["token_type_hint"] } == ["refresh_token", "access_token"])
+        for request in sent {
+            #expect(request.method == .post)
+            #expect(request.credentials.map(\.name) == ["Authorization"])
+            #expect(request.credentials.allSatisfy { $0.value.hasPrefix("Basic ") })
+        }
+        #expect(try await left() == 0)
+    }
+
+    @Test func `what is not due is left to the one who unlinked`() async throws {
+        fixture.site.on("/revoke", 200)
+        try await pending(refresh: nil)
+        await fixture.main.revocations.sendDue()
+        #expect(fixture.transport.requests.isEmpty)
+        #expect(try await sendWhenDue() == RevocationOutbox.firstAttemptDelay)
+        #expect(fixture.transport.requests.count == 1)
+        #expect(try await left() == 0)
+    }
+
+    static let ends: [(String, ScriptedTransport.Answer)] = [
+        ("200", .json(200, body: "")), ("204", .json(204, body: "")),
+        ("dead already", .json(400, body: #"{"error":"invalid_token"}"#)),
+        ("a grant that is gone", .json(400, body: #"{"error":"invalid_grant"}"#)),
+        ("an unsupported type", .json(400, body: #"{"error":"unsupported_token_type"}"#)),
+        ("a refused client", .json(401, body: #"{"error":"invalid_client"}"#)),
+        ("no such endpoint", .json(404, ["Content-Type": "text/html"], "<html>")),
+    ]
+
+    @Test(arguments: ends.indices) func `what can't change is not tried again (71, 72)`(index: Int) async throws {
+        let (name, answer) = Self.ends[index]
+        fixture.site.on("/revoke") { _ in answer }
+        await fixture.main.revocations.send(try await pending())
+        #expect(try await left() == 0, "\(name)")
+        #expect(fixture.transport.requests.count == 2, "\(name)")
+    }
+
+    static let setbacks: [(String, ScriptedTransport.Answer)] = [
+        ("503", .json(503, body: "")), ("500", .json(500, body: "{}")), ("408", .json(408, body: "")),
+        ("a time-out", .failure(.timedOut(host: "alpha.example"))),
+        ("no connection", .failure(.connectionFailed(host: "alpha.example"))),
+    ]
+
+    @Test(arguments: setbacks.indices) func `what may pass is tried again (71)`(index: Int) async throws {
+        let (name, answer) = Self.setbacks[index]
+        fixture.site.on("/revoke") { _ in answer }
+        await fixture.main.revocations.send(try await pending())
+        #expect(try await left() == 1, "\(name)")
+        #expect(fixture.transport.requests.count == 1, "\(name)")
+        fixture.site.on("/revoke", 200)
+        _ = try await sendWhenDue()
+        #expect(try await left() == 0, "\(name)")
+    }
+
+    @Test func `pauses grow to six hours, and after a week it is given up (71)`() async throws {
+        fixture.site.on("/revoke", 408)
+        let began = time.now()
+        await fixture.main.revocations.send(try await pending())
+        var attempts = 1
+        while try await left() > 0, attempts < 100 {
+            let expected = min(60 * Double(1 << min(attempts - 1, 10)), 21_600)
+            let pause = try await sendWhenDue().secondsAsDouble
+            #expect(pause >= expected * 0.74 && pause <= expected * 1.26, "attempt \(attempts)")
+            attempts += 1
+        }
+        let kept = time.now() - began
+        #expect(kept >= .seconds(7 * 86_400) && kept <= .seconds(8 * 86_400))
+        #expect(attempts < 60)
+    }
+
+    @Test func `Retry-After is obeyed`() async throws {
+        fixture.site.on("/revoke", 503, ["Retry-After": "7200"])
+        await fixture.main.revocations.send(try await pending())
+        #expect(try await sendWhenDue() == .seconds(7200))
+    }
+
+    @Test func `one process sends what another has not taken`() async throws {
+        let barrier = Barrier()
+        fixture.site.on("/revoke") { _ in
+            await barrier.pass()
+            return .json(200, body: "")
+        }
+        try await pending(refresh: nil)
+        time.advance(by: RevocationOutbox.firstAttemptDelay)
+        let other = try fixture.another()
+        async let first: Void = fixture.main.revocations.sendDue()
+        await barrier.arrivals()
+        await other.revocations.sendDue()
+        barrier.open()
+        await first
+        #expect(fixture.transport.requests.count == 1)
+        #expect(try await left() == 0)
+    }
+
+    @Test func `a provider that takes no token back, or is gone, is not asked`() async throws {
+        let fixture = try Fixture(
+            manifests: [
+                "alpha": Manifests.alpha.replacing(
+                    #"revocation: {endpoint: "https://alpha.example/revoke", style: rfc7009}"#, with: "revocation: none"
+                )
+            ], instances: [Manifests.instance("alpha")])
+        let id = try await fixture.link(fixture.credential())
+        let gone = try await fixture.link(fixture.credential(), provider: beta)
+        for account in [id, gone] {
+            let revocation = try #require(try await fixture.database.accounts.unlink(account)?.revocation)
+            await fixture.main.revocations.send(revocation)
+        }
+        #expect(fixture.transport.requests.isEmpty)
+        // An instance that is missing from the configuration may come back.
+        #expect(try await fixture.database.revocations.count() == 1)
+    }
+
+    @Test func `whoever asks can wait for what was begun`() async throws {
+        let barrier = Barrier()
+        fixture.site.on("/revoke") { _ in
+            await barrier.pass()
+            return .json(200, body: "")
+        }
+        fixture.main.revocations.sendSoon(try await pending())
+        await barrier.arrivals()
+        #expect(try await left() == 1)
+        barrier.open()
+        await fixture.main.revocations.finishSending()
+        #expect(try await left() == 0)
+    }
+}
