@@ -33,13 +33,16 @@ package struct AccountSync: Sendable {
     package func run(_ claim: SyncClaim, urgency: Urgency = .background) async -> SyncOutcome {
         let result = await attempt(claim, urgency: urgency)
         do {
-            if result.outcome == .abandoned || Task.isCancelled {
+            // A failure that the end of the program brought about is not the account's.
+            if case .failed = result.outcome, Task.isCancelled {
                 try await schedule.release([claim])
                 return .abandoned
             }
-            let recorded = try await schedule.record(self.result(of: result, claim: claim), for: claim)
+            guard try await schedule.record(self.result(of: result, claim: claim), for: claim) else {
+                return .abandoned
+            }
             log(result.outcome, claim)
-            return recorded ? result.outcome : .abandoned
+            return result.outcome
         } catch {
             logger.error(
                 "The outcome of a sync can't be stored",

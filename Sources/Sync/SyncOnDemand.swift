@@ -43,11 +43,12 @@ package actor SyncOnDemand {
     /// - Parameter limit: how long to wait for the outcome. Without it, or once it has passed, the account is made due
     ///   at once (or the attempt goes on) and the answer is `.pending`.
     package func sync(_ id: AccountID, waitingAtMost limit: Duration?) async throws(StoreError) -> Answer {
-        guard try await accounts.account(id) != nil else { return .noSuchAccount }
+        guard let account = try await accounts.account(id) else { return .noSuchAccount }
         guard let limit else {
             _ = try await schedule.expedite(id, at: time.now())
             return .pending
         }
+        if let failure = Self.hindrance(account) { return .failed(failure) }
         return await withCheckedContinuation { continuation in
             nextWaiter += 1
             let waiter = nextWaiter
@@ -60,6 +61,22 @@ package actor SyncOnDemand {
             if underWay.insert(id).inserted {
                 Task { self.finish(id, with: await self.attempt(id)) }
             }
+        }
+    }
+
+    /// Why no token of the account is used, whoever asks: only the user, or the operator, ends that.
+    private static func hindrance(_ account: LinkedAccount) -> SyncFailure? {
+        switch account.status {
+        case .active, .suspended: return nil
+        case .needsRelink:
+            let code = account.problem?.code ?? .consentRevoked
+            return SyncFailure(
+                disposition: .relink(code), code: code,
+                detail: account.problem?.detail ?? "The user has to link the account again.")
+        case .paused:
+            return SyncFailure(
+                disposition: .fixConfiguration, code: .providerNotConfigured,
+                detail: "An operator has stopped the syncing of this account.")
         }
     }
 
@@ -76,15 +93,20 @@ package actor SyncOnDemand {
     }
 
     private func attempt(_ id: AccountID) async -> Answer {
-        // As long as a lease lasts: after that the claim is ours in any case.
-        let deadline = time.now() + SyncPass.lease
-        while time.now() < deadline {
+        // A little longer than a lease lasts: by then the claim is ours in any case.
+        let askedAt = time.now()
+        while time.now() <= askedAt + SyncPass.lease + .seconds(1) {
             do {
                 if let claim = try await schedule.claim(id, owner: owner, lease: SyncPass.lease) {
+                    // Someone else was at it and has finished meanwhile: that is the younger copy.
+                    if let syncedAt = claim.account.syncedAt, syncedAt > askedAt {
+                        try await schedule.release([claim])
+                        return .synced
+                    }
                     switch await accountSync.run(claim, urgency: .callerWaits) {
                     case .updated, .unchanged: return .synced
                     case .failed(let failure): return .failed(failure)
-                    case .abandoned: return .pending
+                    case .abandoned: return try await accounts.account(id) == nil ? .noSuchAccount : .pending
                     }
                 }
                 guard try await accounts.account(id) != nil else { return .noSuchAccount }

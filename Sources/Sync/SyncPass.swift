@@ -10,6 +10,8 @@ package struct SyncPass: Sendable {
     /// Long enough for a refresh and every request of the slowest provider; a claim of a process that died is free
     /// again after it.
     static let lease: Duration = .seconds(120)
+    /// How long what comes due at other providers waits at most for a look, whenever an account is done.
+    private static let lookInterval: Duration = .seconds(1)
 
     private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
@@ -48,10 +50,16 @@ package struct SyncPass: Sendable {
         var failure: StoreError?
         await withTaskGroup(of: (ProviderID, SyncOutcome).self) { group in
             var mayHaveMore = true
+            var round = 0
+            var claimedAt = Timestamp.epoch
             while true {
                 if mayHaveMore, failure == nil, !isStopping.isSet, !Task.isCancelled {
+                    claimedAt = time.now()
+                    round += 1
                     var claims: [SyncClaim] = []
-                    do throws(StoreError) { claims = try await claim(underWay: underWay) } catch { failure = error }
+                    do throws(StoreError) {
+                        claims = try await claim(underWay: underWay, round: round)
+                    } catch { failure = error }
                     mayHaveMore = !claims.isEmpty
                     for claim in claims {
                         underWay[claim.provider, default: 0] += 1
@@ -62,8 +70,14 @@ package struct SyncPass: Sendable {
                 underWay[provider, default: 1] -= 1
                 tally.count(outcome)
                 progress(tally)
-                // Half of a provider's slots are refilled at a time: one claim for many accounts.
-                if freeSlots(underWay: underWay)[provider] != nil { mayHaveMore = true }
+                // Half of a provider's slots are refilled at a time: one claim for many accounts. While one provider is
+                // slow, what comes due at the others is looked for as well.
+                let now = time.now()
+                if room(of: provider, underWay: underWay) > 0 || now - claimedAt >= Self.lookInterval
+                    || now < claimedAt
+                {
+                    mayHaveMore = true
+                }
             }
         }
         if let failure { throw failure }
@@ -77,28 +91,50 @@ package struct SyncPass: Sendable {
         return tally
     }
 
-    private func claim(underWay: [ProviderID: Int]) async throws(StoreError) -> [SyncClaim] {
-        let slots = freeSlots(underWay: underWay)
-        guard !slots.isEmpty else { return [] }
-        return try await schedule.claimDue(now: time.now(), owner: owner, lease: Self.lease, slots: slots)
+    private func claim(underWay: [ProviderID: Int], round: Int) async throws(StoreError) -> [SyncClaim] {
+        var claims: [SyncClaim] = []
+        var underWay = underWay
+        var asked: Set<ProviderID> = []
+        while true {
+            // One claim for all, but where there are more providers than slots: those that were offered none come next.
+            let slots = freeSlots(underWay: underWay, round: round, except: asked)
+            if slots.isEmpty { return claims }
+            do throws(StoreError) {
+                claims += try await schedule.claimDue(now: time.now(), owner: owner, lease: Self.lease, slots: slots)
+            } catch {
+                if claims.isEmpty { throw error }
+                return claims
+            }
+            asked.formUnion(slots.keys)
+            for claim in claims where slots[claim.provider] != nil { underWay[claim.provider, default: 0] += 1 }
+        }
     }
 
-    /// Providers with at least half of their slots free, and how many; together never more than `concurrency`.
-    private func freeSlots(underWay: [ProviderID: Int]) -> [ProviderID: Int] {
+    /// How many accounts of each provider to claim; together with those under way never more than `concurrency`.
+    private func freeSlots(underWay: [ProviderID: Int], round: Int, except asked: Set<ProviderID>) -> [ProviderID: Int]
+    {
         var left = concurrency - underWay.values.reduce(0, +)
-        guard left * 2 >= concurrency else { return [:] }
         var slots: [ProviderID: Int] = [:]
-        // Each gets its share before anyone gets more: a slow provider must not fill every slot.
-        let ready = catalog.providers.filter(\.isReady)
-        let share = max(1, concurrency / max(1, ready.count))
-        for provider in ready {
-            let limit = min(provider.limits.concurrency, share)
-            let free = min(limit - underWay[provider.id, default: 0], left)
-            guard free > 0, free * 2 >= limit else { continue }
-            slots[provider.id] = free
+        let providers = catalog.providers
+        for index in providers.indices {
+            // Where there are more providers than slots, each comes first in its turn.
+            let provider = providers[(index + round) % providers.count].id
+            let free = min(left, asked.contains(provider) ? 0 : room(of: provider, underWay: underWay))
+            if free == 0 { continue }
+            slots[provider] = free
             left -= free
         }
         return slots
+    }
+
+    /// A provider's free slots, once they are half of all it has. Each provider has its share and no more: a slow one
+    /// must not fill every slot.
+    private func room(of id: ProviderID, underWay: [ProviderID: Int]) -> Int {
+        guard let provider = catalog[id], provider.isReady else { return 0 }
+        let share = max(1, concurrency / max(1, catalog.providers.count(where: \.isReady)))
+        let limit = min(provider.limits.concurrency, share)
+        let free = limit - underWay[id, default: 0]
+        return free * 2 >= limit ? max(0, free) : 0
     }
 }
 

@@ -35,8 +35,8 @@ package enum SyncSchedule {
                 return now + seconds(pause * random.uniform(0.5...1))
             case .wait(let until, _):
                 // Everyone who was told to wait would otherwise come back at the same instant.
-                let pause = max((until - now).secondsAsDouble, 1)
-                return now + seconds(pause + random.uniform(0...min(30, pause * 0.1)))
+                let pause = max(until - now, .seconds(1))
+                return now + pause + seconds(random.uniform(0...min(30, pause.secondsAsDouble * 0.1)))
             case .relink:
                 return nil
             case .fixConfiguration:
@@ -50,12 +50,12 @@ package enum SyncSchedule {
     private static func interval(policy: SyncPolicy, freshFor: Duration?, random: some RandomSource) -> Duration {
         var plan = max(policy.interval, policy.minimumInterval)
         if let freshFor { plan = max(plan, freshFor) }
-        guard plan < policy.maximumAge else {
-            // Never later than promised.
-            return seconds(policy.maximumAge.secondsAsDouble * random.uniform(0.9...1))
-        }
-        let jittered = plan.secondsAsDouble * random.uniform(0.95...1.05)
-        return seconds(min(max(jittered, policy.minimumInterval.secondsAsDouble), policy.maximumAge.secondsAsDouble))
+        // Where the promise bounds the plan, chance only shortens it.
+        let jittered =
+            plan < policy.maximumAge
+            ? seconds(plan.secondsAsDouble * random.uniform(0.95...1.05))
+            : seconds(policy.maximumAge.secondsAsDouble * random.uniform(0.9...1))
+        return min(max(jittered, policy.minimumInterval), policy.maximumAge)
     }
 
     /// When a freshly imported account is fetched for the first time: spread over one interval, so that a bulk import

@@ -39,7 +39,8 @@ package struct SyncService: Service {
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await keepHouse() }
-                await tokens.recoverInDoubt()
+                // Beside the passes: a provider that does not answer must not keep the others waiting.
+                group.addTask { await tokens.recoverInDoubt() }
                 for await _ in ticks.cancelOnGracefulShutdown() {
                     do {
                         try await pass.run()

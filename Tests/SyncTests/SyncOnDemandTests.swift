@@ -1,0 +1,188 @@
+import Accounts
+import Linking
+import Store
+import Synchronization
+import TestSupport
+import Testing
+import Transfer
+
+@testable import Sync
+
+@Suite(.timeLimit(.minutes(1)))
+struct SyncOnDemandTests {
+    /// Every request for a profile takes a second.
+    private func slow(_ fixture: Fixture) {
+        let time = fixture.time
+        let world = fixture.world
+        world.state.withLock {
+            $0.profileReply = { request in
+                guard (try? await time.sleep(for: .seconds(1))) != nil else { return .failure(.cancelled) }
+                return Fixture.profile(request, world)
+            }
+        }
+    }
+
+    @Test func `brings a younger copy, due or not`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link(dueAfter: .seconds(7200))
+        fixture.time.advance(by: .seconds(3600))
+        fixture.rename(to: "hexacat")
+        #expect(try await fixture.engine().onDemand.sync(id, waitingAtMost: .seconds(5)) == .synced)
+        let document = try fixture.document(id)
+        #expect(document.fetchedAt == fixture.time.now())
+        #expect(document.version == 2)
+        #expect(try await fixture.state(id).leaseUntil == nil)
+        #expect(try #require(try await fixture.state(id).nextSyncAt) > fixture.time.now() + .seconds(20_000))
+    }
+
+    @Test func `callers who ask at once share one attempt`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        slow(fixture)
+        let onDemand = fixture.engine().onDemand
+        let answers = Task {
+            try await withThrowingTaskGroup(of: SyncOnDemand.Answer.self) { group in
+                for _ in 0..<5 { group.addTask { try await onDemand.sync(id, waitingAtMost: .seconds(5)) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+        }
+        // Five callers' time limits and the one request.
+        await fixture.time.sleepers(atLeast: 6)
+        fixture.time.advance(by: .seconds(1))
+        #expect(try await answers.value == Array(repeating: .synced, count: 5))
+        #expect(fixture.profileRequests.count == 1)
+        // Another time, another attempt.
+        fixture.world.state.withLock { $0.profileReply = nil }
+        #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .synced)
+        #expect(fixture.profileRequests.count == 2)
+    }
+
+    @Test func `waits no longer than it was asked to; the cached copy keeps its age and the attempt goes on`()
+        async throws
+    {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let linkedAt = fixture.time.now()
+        fixture.time.advance(by: .seconds(600))
+        fixture.rename(to: "hexacat")
+        slow(fixture)
+        let onDemand = fixture.engine().onDemand
+        let impatient = Task { try await onDemand.sync(id, waitingAtMost: .milliseconds(500)) }
+        let patient = Task { try await onDemand.sync(id, waitingAtMost: .seconds(5)) }
+        await fixture.time.sleepers(atLeast: 3)
+        fixture.time.advance(by: .milliseconds(500))
+        #expect(try await impatient.value == .pending)
+        let cached = try fixture.document(id)
+        #expect(cached.fetchedAt == linkedAt && cached.version == 1)
+        fixture.time.advance(by: .milliseconds(500))
+        #expect(try await patient.value == .synced)
+        #expect(try fixture.document(id).version == 2)
+        #expect(fixture.profileRequests.count == 1)
+    }
+
+    @Test func `without a time to wait the account is made due and no more`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link(dueAfter: .seconds(7200))
+        let engine = fixture.engine()
+        #expect(try await engine.onDemand.sync(id, waitingAtMost: nil) == .pending)
+        #expect(fixture.transport.requests.isEmpty)
+        #expect(try await fixture.state(id).nextSyncAt == fixture.time.now())
+        #expect(try await engine.pass.run().unchanged == 1)
+    }
+
+    @Test func `what another process fetched meanwhile is young enough`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let claim = try await fixture.claim(id, owner: "another")
+        let onDemand = fixture.engine().onDemand
+        let asked = Task { try await onDemand.sync(id, waitingAtMost: .seconds(30)) }
+        // Its time limit, and the pause before it looks at the lease again.
+        await fixture.time.sleepers(atLeast: 2)
+        fixture.time.advance(by: .milliseconds(50))
+        #expect(await fixture.engine(owner: "another").accountSync.run(claim) == .unchanged)
+        fixture.time.advance(by: .milliseconds(50))
+        #expect(try await asked.value == .synced)
+        #expect(fixture.profileRequests.count == 1)
+        #expect(try await fixture.state(id).leaseUntil == nil)
+    }
+
+    @Test func `takes over from a process that died`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        _ = try await fixture.claim(id, owner: "dead")
+        let onDemand = fixture.engine().onDemand
+        let asked = Task { try await onDemand.sync(id, waitingAtMost: .seconds(300)) }
+        await fixture.time.sleepers(atLeast: 2)
+        fixture.time.advance(by: SyncPass.lease)
+        #expect(try await asked.value == .synced)
+        #expect(fixture.profileRequests.count == 1)
+    }
+
+    @Test func `says why an attempt failed`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let before = try fixture.document(id)
+        fixture.nextProfile(503)
+        guard case .failed(let failure) = try await fixture.engine().onDemand.sync(id, waitingAtMost: .seconds(5))
+        else {
+            Issue.record("no failure")
+            return
+        }
+        #expect(failure.code == .providerUnavailable)
+        #expect(try await fixture.account(id).problem?.code == .providerUnavailable)
+        #expect(try fixture.document(id) == before)
+    }
+
+    @Test func `asks nothing for an account that only its user can mend`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        _ = try await fixture.database.accounts.markNeedsRelink(
+            id, generation: 1, code: .rotationLost, detail: "EXAMPLE detail.")
+        let answer = try await fixture.engine().onDemand.sync(id, waitingAtMost: .seconds(5))
+        #expect(
+            answer
+                == .failed(
+                    SyncFailure(
+                        disposition: .relink(.rotationLost), code: .rotationLost, detail: "EXAMPLE detail.")))
+        #expect(fixture.transport.requests.isEmpty)
+    }
+
+    @Test func `uses no token of an account that an operator stopped`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        #expect(try await fixture.database.accounts.pause(id))
+        let engine = fixture.engine()
+        guard case .failed = try await engine.onDemand.sync(id, waitingAtMost: .seconds(5)) else {
+            Issue.record("no failure")
+            return
+        }
+        #expect(try await engine.onDemand.sync(id, waitingAtMost: nil) == .pending)
+        #expect(try await engine.pass.run().attempts == 0)
+        #expect(fixture.transport.requests.isEmpty)
+        #expect(try await fixture.account(id).status == .paused)
+    }
+
+    @Test func `knows accounts that are not there, and those that go while it waits`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let onDemand = fixture.engine().onDemand
+        let database = fixture.database
+        let world = fixture.world
+        fixture.nextProfile { request in
+            _ = try? await database.accounts.unlink(id)  // checked below
+            return Fixture.profile(request, world)
+        }
+        #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .noSuchAccount)
+        #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .noSuchAccount)
+        #expect(try await onDemand.sync(id, waitingAtMost: nil) == .noSuchAccount)
+        #expect(fixture.profileRequests.count == 1)
+    }
+
+    @Test func `a store that fails is an error, or leaves the answer open`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let onDemand = fixture.engine().onDemand
+        fixture.database.close()
+        await #expect(throws: StoreError.self) { try await onDemand.sync(id, waitingAtMost: .seconds(5)) }
+    }
+}
