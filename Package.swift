@@ -17,7 +17,6 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -39,7 +38,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache.git", from: "2.1.1"),
@@ -68,12 +66,12 @@ let package = Package(
         .target(
             name: "Linking",
             dependencies: [
-                "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer", logging, metrics,
+                "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer", logging,
             ], swiftSettings: strict),
         .target(
             name: "Sync",
             dependencies: [
-                "Accounts", "JSON", "Linking", "Providers", "Store", logging, metrics, serviceLifecycle,
+                "Accounts", "JSON", "Linking", "Providers", "Store", logging, serviceLifecycle,
             ], swiftSettings: strict),
         .target(
             name: "Web",

@@ -71,8 +71,8 @@ extension Transaction {
     ) throws {
         guard let held = try credentialRow(account.id) else { throw StoreError.corrupt }
         var merged = credential
+        // A damaged one is as good as none; the new answer stands alone then.
         if merged.refreshToken == nil, let kept = try? open(held).credential {
-            // A damaged one is as good as none; the new answer stands alone then.
             merged.refreshToken = kept.refreshToken
             merged.refreshTokenExpiresAt = kept.refreshTokenExpiresAt
         }

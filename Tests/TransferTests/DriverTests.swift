@@ -19,11 +19,9 @@ struct DriverTests {
         let transport = try makeTransport()
         let task = Task { await transport.failure(TransferRequest(.get, server.url("/hang"))) }
         await server.requests(atLeast: 1)
-        let elapsed = await ContinuousClock().measure {
-            task.cancel()
-            #expect(await task.value == .cancelled)
-        }
-        #expect(elapsed < .seconds(15))
+        task.cancel()
+        // Not the time-out that would come in its place later.
+        #expect(await task.value == .cancelled)
         await server.allClosed()
         #expect(try await transport.send(TransferRequest(.get, server.url("/answer"))).status == 200)
         #expect(transport.easyHandleCount == 1, "the handle went back to the pool")

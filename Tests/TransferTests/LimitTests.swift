@@ -20,7 +20,7 @@ struct LimitTests {
             failure = await transport.failure(TransferRequest(.get, server.url(), limits: limits))
         }
         #expect(failure == .timedOut(host: "127.0.0.1"))
-        #expect(elapsed >= .milliseconds(299) && elapsed < .seconds(15))
+        #expect(elapsed >= .milliseconds(299))
         await server.allClosed()
     }
 
@@ -45,16 +45,12 @@ struct LimitTests {
         }
         defer { server.stop() }
         let transport = try makeTransport()
-        var failure: TransferError?
-        let elapsed = await clock.measure {
-            failure = await transport.failure(
-                TransferRequest(
-                    .get, server.url(), limits: TransferLimits(total: .milliseconds(250)),
-                    redirects: .follow(limit: 1000)))
-        }
+        // A minute would pass until the limit of redirects ended it, with another error.
+        let failure = await transport.failure(
+            TransferRequest(
+                .get, server.url(), limits: TransferLimits(total: .milliseconds(250)), redirects: .follow(limit: 1000)))
         #expect(failure?.mayHaveBeenSent == true)
         #expect(failure == .timedOut(host: "127.0.0.1"))
-        #expect(elapsed < .seconds(15))
     }
 
     @Test func `gives up a handshake that does not come at the connect deadline, with nothing sent`() async throws {
@@ -66,11 +62,11 @@ struct LimitTests {
             failure = await transport.failure(
                 TransferRequest(
                     .get, "https://127.0.0.1:\(server.port)/",
-                    limits: TransferLimits(connect: .milliseconds(200), total: .seconds(40))))
+                    limits: TransferLimits(connect: .milliseconds(200), total: .seconds(600))))
         }
         #expect(failure == .connectionFailed(host: "127.0.0.1"))
         #expect(failure?.mayHaveBeenSent == false)
-        #expect(elapsed >= .milliseconds(199) && elapsed < .seconds(15))
+        #expect(elapsed >= .milliseconds(199) && elapsed < .seconds(300))
     }
 
     @Test func `counts the wait for a connection into the total deadline`() async throws {
