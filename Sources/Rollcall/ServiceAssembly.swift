@@ -112,16 +112,16 @@ struct ServiceAssembly: Sendable {
                 "providers": "\(catalog.providers.map(\.id.rawValue).joined(separator: ","))",
             ])
         for warning in database.warnings { logger.warning("\(warning)") }
-        for problem in catalog.problems { logger.error("A provider is left out", metadata: ["problem": "\(problem)"]) }
-        for provider in catalog.providers {
-            if !provider.isReady {
+        for problem in catalog.problems {
+            if let id = ProviderID(problem.subject), catalog[id] != nil {
                 logger.warning(
-                    "A provider can't be linked yet",
-                    metadata: ["provider": "\(provider.id)", "missing": "\(provider.missing.joined(separator: ","))"])
+                    "A provider can't be linked yet", metadata: ["provider": "\(id)", "problem": "\(problem.problem)"])
+            } else {
+                logger.error("A provider is left out", metadata: ["problem": "\(problem)"])
             }
-            if provider.pkce == .none {
-                logger.warning("A provider is used without PKCE", metadata: ["provider": "\(provider.id)"])
-            }
+        }
+        for provider in catalog.providers where provider.pkce == .none {
+            logger.warning("A provider is used without PKCE", metadata: ["provider": "\(provider.id)"])
         }
         do {
             // The lock is ours: whoever held these was killed.

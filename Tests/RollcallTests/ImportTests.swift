@@ -111,10 +111,9 @@ import Testing
         #expect(throws: AccountLine.Fault.self) { try reader.read([0x22, 0xff, 0x22]) }
     }
 
-    @Test func `an account is remembered with its line over more lines than one generation`() {
+    @Test func `an account is remembered with its line over more lines than one generation`() throws {
         var seen = SeenAccounts()
-        let provider = ProviderID("github").map { $0 }
-        guard let provider else { return }
+        let provider = try #require(ProviderID("github"))
         for line in 1...200_000 {
             if let subject = Subject("s\(line)") { #expect(seen.insert(provider, subject, line: line) == nil) }
         }
