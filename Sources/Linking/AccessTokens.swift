@@ -295,8 +295,11 @@ package actor AccessTokens {
         case .fixConfiguration:
             try await database.credentials.abandonRefresh(
                 account, owner: owner, generation: stored.generation, tokenMayBeSpent: wasInDoubt)
-            await client.pause(
-                provider.id, for: .seconds(600), reason: "it refuses this service's registration (\(error.word))")
+            // A scope or a parameter that is refused may be this account's alone.
+            if error == .refused(.invalidClient) || error == .refused(.unauthorizedClient) {
+                await client.pause(
+                    provider.id, for: .seconds(600), reason: "it refuses this service's registration (\(error.word))")
+            }
             return .failure(.clientRefused(error.word))
         case .retry, .wait, .suspend:
             try await database.credentials.abandonRefresh(

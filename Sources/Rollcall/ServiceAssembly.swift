@@ -156,6 +156,8 @@ struct ServiceAssembly: Sendable {
 
     func close() async {
         await transport.shutDown()
+        // Their outcome goes into the outbox: what was cut short is sent again after the next start.
+        await revocations.finishSending()
         database.close()
         lock?.release()
     }

@@ -491,6 +491,18 @@ import Transfer
         #expect(try await fixture.database.schedule.providerPauses().map(\.provider) == [alpha])
     }
 
+    @Test(arguments: ["invalid_scope", "invalid_request"])
+    func `a refused request holds up no other account`(code: String) async throws {
+        let id = try await fixture.link(fixture.credential())
+        let second = try await fixture.link(fixture.credential(), subject: "2")
+        fixture.site.on("/token", 400, [:], #"{"error":"\#(code)"}"#)
+        await #expect(throws: AccessTokenError.clientRefused(code)) { try await token(id) }
+        await #expect(throws: AccessTokenError.clientRefused(code)) { try await token(second) }
+        #expect(fixture.tokenRequests.count == 2)
+        #expect(try await fixture.account(id).status == .active)
+        #expect(try await fixture.database.schedule.providerPauses().isEmpty)
+    }
+
     @Test func `a crash does not make a reusable refresh token a lost rotation`() async throws {
         let id = try await fixture.link(fixture.credential(), provider: beta)
         _ = try await fixture.database.credentials.beginRefresh(id, owner: "killed", lease: .seconds(60))
