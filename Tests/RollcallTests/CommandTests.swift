@@ -325,7 +325,8 @@ import Testing
     }
 
     @Test func `sync --once exits 0 where all went well and 1 where an account failed`() async throws {
-        let simulator = ProviderSimulator(DemoProviders.simulatorConfiguration(port: 0, serviceURL: "http://127.0.0.1"))
+        let simulator = ProviderSimulator(
+            SimulatorConfiguration(clients: DemoProvider.all.map { $0.client(serviceURL: "http://127.0.0.1") }))
         _ = try await simulator.start()
         let variables = simulator.variables(for: .github).map { "\($0.key): \"\($0.value)\"" }.joined(separator: ", ")
         try folder.write(

@@ -35,56 +35,38 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     private func run(in folder: String) async throws {
-        let port = try port ?? (once ? freePort() : 8080)
-        let serviceURL = "http://127.0.0.1:\(port)"
-        let simulator = ProviderSimulator(
-            DemoProviders.simulatorConfiguration(
-                port: simulatorPort ?? (once ? 0 : 8081), serviceURL: serviceURL,
-                changeInterval: once ? nil : .seconds(20)))
-        _ = try await simulator.start()
-        let configuration = try DemoProviders.configuration(
-            folder: folder, port: port, simulator: simulator, logLevel: logLevel ?? (once ? "warning" : "info"),
-            syncInterval: once ? "6h" : "15s")
-        configuration.bootstrapLogging()
-        let service = try ServiceAssembly(configuration, servesAlone: true)
-        let (_, key) = try await service.database.apiKeys.create(name: "demo", scopes: DemoProviders.keyScopes)
+        let world = try await DemoWorld(
+            DemoProvider.all, folder: folder, port: port ?? (once ? freePort() : 8080),
+            simulatorPort: simulatorPort ?? (once ? 0 : 8081), logLevel: logLevel ?? (once ? "warning" : "info"),
+            syncInterval: once ? "6h" : "15s", changeInterval: once ? nil : .seconds(20))
+        world.configuration.bootstrapLogging()
+        if once { try await makeJourney(in: world) } else { try await stay(in: world) }
+    }
 
+    private func makeJourney(in world: DemoWorld) async throws {
+        Terminal.say("Rollcall at \(world.serviceURL), the simulator at \(world.simulator.baseURL)")
+        do {
+            try await world.makeJourney { Terminal.say("  ✓ \($0)") }
+        } catch let failure as DemoJourney.Failure {
+            Terminal.note("The journey ended early: \(failure)")
+            throw ExitCode.someFailed
+        }
+        Terminal.say("All of it held.")
+    }
+
+    private func stay(in world: DemoWorld) async throws {
+        let service = try ServiceAssembly(world.configuration, servesAlone: true)
+        let (_, key) = try await service.database.apiKeys.create(name: "demo", scopes: DemoWorld.keyScopes)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await service.run() }
             try await service.untilListening()
-            if once {
-                Terminal.say("Rollcall at \(serviceURL), the simulator at \(simulator.baseURL)")
-                let outcome = await journey(serviceURL, key: key, simulator: simulator)
-                await service.stop()
-                try await group.waitForAll()
-                await simulator.stop()
-                return try outcome.get()
-            }
             announce(
-                serviceURL: serviceURL, key: key, simulatorURL: simulator.baseURL, link: try await service.demoLink())
-            group.addTask { try await simulator.run() }
+                serviceURL: world.serviceURL, key: key, simulatorURL: world.simulator.baseURL,
+                link: try await service.demoLink())
+            group.addTask { try await world.simulator.run() }
             // The service ends by a signal; the simulator goes with it.
             try await group.next()
             group.cancelAll()
-        }
-    }
-
-    private func journey(
-        _ serviceURL: String, key: Secret, simulator: ProviderSimulator
-    ) async -> Result<Void, ExitCode> {
-        do {
-            let transport = try CurlTransport(
-                OutgoingConfiguration(userAgent: "rollcall-demo", allowedPrivateHosts: ["127.0.0.1"]))
-            try await DemoJourney(
-                baseURL: serviceURL, apiKey: key, simulator: simulator, transport: transport,
-                say: { Terminal.say($0) }
-            ).run()
-            await transport.shutDown()
-            Terminal.say("All of it held.")
-            return .success(())
-        } catch {
-            Terminal.note("The journey ended early: \(error)")
-            return .failure(.someFailed)
         }
     }
 

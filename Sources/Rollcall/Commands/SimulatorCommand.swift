@@ -17,7 +17,8 @@ struct SimulatorCommand: AsyncParsableCommand {
     var serviceURL = "http://127.0.0.1:8080"
 
     func run() async throws {
-        let simulator = ProviderSimulator(DemoProviders.simulatorConfiguration(port: port, serviceURL: serviceURL))
+        let clients = DemoProvider.all.map { $0.client(serviceURL: serviceURL) }
+        let simulator = ProviderSimulator(SimulatorConfiguration(clients: clients, port: port))
         try await reportingFailures {
             let port = try await simulator.start()
             Terminal.note("The simulator listens on http://127.0.0.1:\(port)")

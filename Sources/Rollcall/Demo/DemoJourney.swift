@@ -7,6 +7,7 @@ import Transfer
 /// `rollcall demo --once`: everything a user, an application and an operator would do, each step checked and printed
 /// as it happens.
 struct DemoJourney {
+    let providers: [DemoProvider]
     let baseURL: String
     let apiKey: Secret
     let simulator: ProviderSimulator
@@ -23,9 +24,7 @@ struct DemoJourney {
 
     func run() async throws {
         var accounts: [String: String] = [:]
-        for provider in ["discord", "github", "google"] {
-            accounts[provider] = try await link(provider)
-        }
+        for provider in providers { accounts[provider.id] = try await link(provider.id) }
         try await read(accounts)
         try await seeAChange(accounts)
         try await refresh(accounts)
@@ -61,7 +60,9 @@ struct DemoJourney {
 
     private func read(_ accounts: [String: String]) async throws {
         let listed = try await call(.get, "/v1/users/ada/accounts")
-        try expect(listed.body?["data"]?.array?.count == 3, "GET /v1/users/ada/accounts: three accounts")
+        try expect(
+            listed.body?["data"]?.array?.count == accounts.count,
+            "GET /v1/users/ada/accounts: \(accounts.count == 1 ? "the account" : "\(accounts.count) accounts")")
         for (provider, account) in accounts.sorted(by: { $0.key < $1.key }) {
             let profile = try await call(.get, "/v1/accounts/\(account)/profile")
             let name =
@@ -76,14 +77,15 @@ struct DemoJourney {
     }
 
     private func seeAChange(_ accounts: [String: String]) async throws {
-        for (provider, account) in accounts.sorted(by: { $0.key < $1.key }) {
-            guard let site = SimulatedSite(provider) else { continue }
+        for played in providers {
+            guard let account = accounts[played.id] else { continue }
+            let provider = played.id
             let before = try await call(.get, "/v1/accounts/\(account)/profile")
             let unchanged = try await call(.post, "/v1/accounts/\(account)/sync", fields: ["prefer": "wait=20"])
             try expect(
                 unchanged.status == 200 && unchanged.body?["version"] == before.body?["version"],
                 "\(provider): a sync finds nothing new, the version stays")
-            let renamed = simulator.change(site: site, person: try text(before.body, "subject")) { person in
+            let renamed = simulator.change(site: played.site, person: try text(before.body, "subject")) { person in
                 person.name = "Renamed Example"
             }
             try expect(renamed, "\(provider): the user takes another name at the provider")
@@ -98,10 +100,11 @@ struct DemoJourney {
     }
 
     private func refresh(_ accounts: [String: String]) async throws {
-        for provider in ["discord", "google"] {
-            guard let account = accounts[provider], let site = SimulatedSite(provider) else { continue }
+        for played in providers where played.refreshes {
+            guard let account = accounts[played.id] else { continue }
+            let provider = played.id
             let before = try await accessToken(account)
-            try simulator.inject(SimulatedFault(.expireAccessTokens), at: site)
+            try simulator.inject(SimulatedFault(.expireAccessTokens), at: played.site)
             let synced = try await call(.post, "/v1/accounts/\(account)/sync", fields: ["prefer": "wait=20"])
             try expect(
                 synced.status == 200, "\(provider): the access token expired, and the sync went through all the same")
@@ -117,12 +120,23 @@ struct DemoJourney {
     }
 
     private func unlink(_ accounts: [String: String]) async throws {
-        for (provider, account) in accounts.sorted(by: { $0.key < $1.key }) {
+        for played in providers {
+            guard let account = accounts[played.id] else { continue }
+            let provider = played.id
             let gone = try await call(.delete, "/v1/accounts/\(account)")
             try expect(gone.status == 204, "\(provider): unlinked")
             let profile = try await call(.get, "/v1/accounts/\(account)/profile")
             try expect(profile.status == 404, "\(provider): nothing of it is left to read")
+            // Nobody who unlinks waits for the provider.
+            for _ in 0..<200 where liveTokens(at: played.site) > 0 { try await Task.sleep(for: .milliseconds(50)) }
+            try expect(
+                liveTokens(at: played.site) == 0, "\(provider): the provider was told, its tokens are no good any more")
         }
+    }
+
+    private func liveTokens(at site: SimulatedSite) -> Int {
+        let counters = simulator.counters(of: site)
+        return counters.accessTokens + counters.refreshTokens
     }
 
     private func call(
@@ -146,6 +160,6 @@ struct DemoJourney {
 
     private func expect(_ condition: Bool, _ what: String) throws {
         guard condition else { throw Failure(description: "this did not hold: \(what)") }
-        say("  ✓ \(what)")
+        say(what)
     }
 }

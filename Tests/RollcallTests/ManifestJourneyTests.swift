@@ -1,0 +1,44 @@
+import Foundation
+import ProviderSimulator
+import Testing
+
+@testable import Rollcall
+
+/// Each built-in manifest through a whole life at the site that plays it, its quirks on: link, read, a sync that finds
+/// nothing and one that finds a change, a refresh, unlink and revocation.
+@Suite struct ManifestJourneyTests {
+    static let providers =
+        DemoProvider.all + [
+            DemoProvider(id: "work", manifest: "oidc", site: .openID("work")),
+            DemoProvider(id: "enterprise", manifest: "github", site: .github),
+        ]
+
+    @Test(arguments: providers.indices)
+    func `a manifest's whole life`(index: Int) async throws {
+        let provider = Self.providers[index]
+        let folder = try TemporaryFolder()
+        let world = try await DemoWorld(
+            [provider], folder: folder.path("data"), port: freePort(), simulatorPort: 0, logLevel: "critical",
+            syncInterval: "6h")
+        // An app whose tokens end (GitHub's option for its apps).
+        if provider.id == "enterprise" {
+            world.simulator.setSwitches(of: provider.site) { $0.accessTokenLifetime = 28_800 }
+        }
+        var steps: [String] = []
+        let (said, say) = AsyncStream<String>.makeStream()
+        do { try await world.makeJourney { say.yield($0) } } catch { Issue.record("\(error)") }
+        say.finish()
+        for await step in said { steps.append(step) }
+        #expect(steps.contains { $0.contains("no good any more") })
+        #expect(steps.contains { $0.contains("a new access token") } == provider.refreshes)
+        #expect(world.simulator.counters(of: provider.site).reuseDetections == 0)
+    }
+
+    @Test func `there is a journey for every built-in manifest`() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let manifests = try FileManager.default.contentsOfDirectory(atPath: root.appending(path: "providers").path())
+            .filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }
+        #expect(Set(manifests) == Set(Self.providers.map { $0.manifest ?? $0.id }))
+    }
+}
