@@ -1,0 +1,365 @@
+import Accounts
+import Cryptography
+import Foundation
+import JSON
+import Linking
+import Logging
+import Providers
+import Store
+import Synchronization
+import TestSupport
+import Testing
+import Transfer
+
+@testable import Sync
+
+/// Months of syncing in a world that misbehaves, checked after every step. A failing seed is named in the issue; to see
+/// it again, run `SYNC_SEED=<seed> swift test --filter SimulationTests`. Even seeds run one account at a time and are
+/// the same each time; odd ones run two processes side by side.
+@Suite(.timeLimit(.minutes(2)))
+struct SimulationTests {
+    static let seeds: [UInt64] =
+        ProcessInfo.processInfo.environment["SYNC_SEED"].flatMap { UInt64($0) }.map { [$0] } ?? Array(1...24)
+
+    @Test(arguments: seeds)
+    func `no good grant is lost, and the feed tells what changed`(_ seed: UInt64) async throws {
+        let simulation = try await Simulation(seed: seed)
+        let broken = try await simulation.run()
+        if !broken.isEmpty { Issue.record("SYNC_SEED=\(seed): \(broken.joined(separator: "; "))") }
+    }
+
+    @Test func `a seed tells the same story each time`() async throws {
+        var stories: [[String]] = []
+        for _ in 0..<2 {
+            let simulation = try await Simulation(seed: 4)
+            _ = try await simulation.run()
+            stories.append(simulation.story)
+        }
+        #expect(stories[0].count > 100)
+        #expect(stories[0] == stories[1])
+    }
+
+    @Test func `a patch applied to the old document gives the new one`() throws {
+        let old: JSONValue = ["a": ["b": "1", "c/d": "2"]]
+        let new: JSONValue = ["a": ["b": "3"], "e": "4"]
+        #expect(Patch.apply(JSONPatch.difference(from: old, to: new), to: old)?.canonicalText == new.canonicalText)
+    }
+}
+
+/// One seed's run. Not shared: its methods are called one after the other.
+final class Simulation {
+    static let days = 60
+    static let people = 20
+
+    let seed: UInt64
+    let processes: Int
+    let time = LeapingTime()
+    let world: SimulatedWorld
+    let ring: KeyRing
+    let catalog: ProviderCatalog
+    let folder: String
+    var generator: Generator
+    var databases: [Database] = []
+    var engines: [Fixture.Engine] = []
+    var ids: [String: AccountID] = [:]
+    var documents: [String: JSONValue] = [:]
+    var versions: [String: Int64] = [:]
+    var cursor: ChangeID?
+    /// What happened, for comparing two runs.
+    var story: [String] = []
+    var starts = 0
+    var steps = 0
+    /// Which start each of the processes is.
+    var numbers: [Int] = []
+    /// Looks on, through every crash.
+    let survivor: Database
+
+    init(seed: UInt64) async throws {
+        self.seed = seed
+        processes = seed.isMultiple(of: 2) ? 1 : 2
+        generator = Generator(seed: seed &+ 1_000_003)
+        world = SimulatedWorld(seed: seed, time: time)
+        ring = try KeyRing.generate(random: SeededRandom(seed: seed))
+        // In memory where there is a file system for it: nothing here is about the disk.
+        let memory = "/dev/shm"
+        let base =
+            FileManager.default.isWritableFile(atPath: memory)
+            ? URL(filePath: memory) : FileManager.default.temporaryDirectory
+        folder = base.appending(path: "rollcall-simulation-\(UUID().uuidString)").path()
+        let limit = SimulatedWorld.limit
+        let limits = ", requests: {per: client, count: \(limit.count), window: \(limit.window.components.seconds)s}"
+        catalog = try Fixture.catalog(
+            [("alpha", "single_use"), ("beta", "reusable")].map { id, rotation in
+                Fixture.manifest(id, rotation: rotation, limits: limits, concurrency: SimulatedWorld.concurrency)
+                    .replacing("login}", with: "login, nickname: $.user.bio}")
+                    .replacing(
+                        "interval: 6h, minimum_interval: 5m, maximum_age: 24h",
+                        with: "interval: 3d, minimum_interval: 1h, maximum_age: 6d")
+            })
+        survivor = try Database(
+            path: folder + "/rollcall.sqlite", keyRing: ring, time: time, random: SeededRandom(seed: seed))
+        for _ in 0..<processes { try start() }
+        for number in 1...Self.people { try await link("\(number)", at: number.isMultiple(of: 2) ? "alpha" : "beta") }
+    }
+
+    deinit {
+        for database in databases + [survivor] { database.close() }
+        try? FileManager.default.removeItem(atPath: folder)  // a leftover in the temporary folder does no harm
+    }
+
+    /// A process begins: its own connections, its own memory.
+    private func start(at index: Int? = nil) throws {
+        starts += 1
+        let random = SeededRandom(seed: seed &* 1000 &+ UInt64(starts))
+        let database = try Database(path: folder + "/rollcall.sqlite", keyRing: ring, time: time, random: random)
+        let (world, process, processes) = (world, starts, processes)
+        let transport = ScriptedTransport { request in
+            await world.reply(to: request, process: process, processes: processes) { database.close() }
+        }
+        let engine = Fixture.engine(
+            owner: "process-\(starts)", concurrency: processes == 1 ? 1 : 4, database: database, catalog: catalog,
+            transport: transport, time: time, random: random,
+            logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
+        if let index {
+            numbers[index] = starts
+            databases[index] = database
+            engines[index] = engine
+        } else {
+            numbers.append(starts)
+            databases.append(database)
+            engines.append(engine)
+        }
+    }
+
+    private func link(_ subject: String, at name: String) async throws {
+        let previous = world.state.withLock { $0.people[subject] }
+        let number = (previous?.tokens ?? 0) + 1
+        let person = SimulatedWorld.Person(
+            subject: subject, provider: name, login: previous?.login ?? "octocat", bio: previous?.bio ?? 0,
+            accessToken: "EXAMPLE-access-\(subject)-\(number)",
+            accessTokenEndsAt: time.elapsed + SimulatedWorld.tokenLifetime,
+            refreshToken: "EXAMPLE-refresh-\(subject)-\(number)", tokens: number, issuedAt: time.elapsed)
+        world.state.withLock { $0.people[subject] = person }
+        guard let id = ProviderID(name), let provider = catalog[id], let user = UserID("user-\(subject)"),
+            let who = Subject(subject)
+        else { throw StoreError.inconsistent("no such provider") }
+        let profile = try provider.profile(
+            from: ["user": try JSONValue(parsing: person.body)],
+            validators: ["user": Validators(etag: person.etag)], idTokenClaims: nil)
+        let credential = Credential(
+            accessToken: Secret(person.accessToken), expiresAt: time.now() + SimulatedWorld.tokenLifetime,
+            refreshToken: Secret(person.refreshToken), scopes: ["profile"].compactMap { Scope($0) },
+            obtainedAt: time.now())
+        let outcome = try await survivor.accounts.link(
+            NewLink(
+                userID: user, provider: id, subject: who, credential: credential, profile: profile,
+                nextSyncAt: time.now() + generator.duration(0...259_200)))
+        if case .linked(let account, _) = outcome { ids[subject] = account.id }
+    }
+
+    // MARK: - The run
+
+    /// What did not hold; empty where all did.
+    func run() async throws -> [String] {
+        let end = time.elapsed + .seconds(Int64(Self.days) * 86_400)
+        while time.elapsed < end {
+            try await liveOn()
+            try await pass()
+            steps += 1
+            // Nothing can have happened to an account that nobody asked for; all are looked at now and then.
+            let broken = try await check(everyone: steps.isMultiple(of: 25))
+            if !broken.isEmpty { return broken.map { "day \(time.elapsed.components.seconds / 86_400): \($0)" } }
+        }
+        return try await settle()
+    }
+
+    /// The world goes on: time, people, the clock.
+    private func liveOn() async throws {
+        time.advance(by: generator.duration(600...90_000))
+        if generator.chance(2) {
+            time.setClock(by: generator.duration(-7200...7200))
+            // Pauses and windows were counted by the clock as it was.
+            world.state.withLock { state in
+                state.pausedUntil = [:]
+                state.requests = [:]
+            }
+        }
+        for number in 1...Self.people {
+            let subject = "\(number)"
+            let (changes, revokes, suspends) = (
+                generator.chance(4), generator.chance(0.1), generator.chance(0.4)
+            )
+            let isDead = world.state.withLock { state -> Bool in
+                if changes { state.people[subject]?.bio += 1 }
+                if changes, state.generator.chance(30) { state.people[subject]?.login = "cat-\(state.count)" }
+                if revokes { state.people[subject]?.isRevoked = true }
+                if suspends { state.people[subject]?.isSuspended.toggle() }
+                return state.people[subject].map { $0.isRevoked || $0.isLost } ?? false
+            }
+            // Some link again after a while; the old grant's trouble must not stick to the new one.
+            if isDead, generator.chance(2) { try await link(subject, at: number.isMultiple(of: 2) ? "alpha" : "beta") }
+        }
+        let crashes = generator.chance(8)
+        let elapsed = time.elapsed
+        world.state.withLock { state in
+            state.faults.crash = crashes ? 20 : 0
+            state.knownPauses = state.pausedUntil
+            state.stepBeganAt = elapsed
+            state.touched = []
+        }
+    }
+
+    private func pass() async throws {
+        let passes = engines.map(\.pass)
+        await withTaskGroup(of: Void.self) { group in
+            for pass in passes {
+                // A process that died can't read its schedule.
+                group.addTask { _ = try? await pass.run() }
+            }
+        }
+        let dead = world.state.withLock { $0.dead }
+        for index in engines.indices where dead.contains(numbers[index]) || generator.chance(3) {
+            databases[index].close()
+            // What was on its way to a process that died has reached nobody.
+            let began = world.state.withLock(\.stepBeganAt)
+            for (subject, id) in ids where dead.contains(numbers[index]) {
+                let held = try await survivor.credentials.read(id)?.credential.refreshToken
+                world.state.withLock { state in
+                    guard let person = state.people[subject], person.issuedTo == numbers[index],
+                        person.issuedAt >= began, held != Secret(person.refreshToken)
+                    else { return }
+                    state.people[subject]?.isLost = true
+                }
+            }
+            try start(at: index)
+            if generator.chance(50) { await engines[index].tokens.recoverInDoubt() }
+            // Leases of the dead one end before the next look.
+            time.advance(by: SyncPass.lease)
+        }
+    }
+
+    // MARK: - What must hold
+
+    private func check(everyone: Bool) async throws -> [String] {
+        var broken = world.state.withLock { state in
+            defer { state.violations = [] }
+            return state.violations
+        }
+        let database = survivor
+        let (people, touched) = world.state.withLock { ($0.people, $0.touched) }
+        broken += try await readFeed()
+        for (subject, id) in ids.sorted(by: { $0.value < $1.value }) where everyone || touched.contains(subject) {
+            guard let person = people[subject], let account = try await database.accounts.account(id),
+                let stored = try await database.credentials.read(id),
+                let document = try database.profiles.document(account: id),
+                let state = try await database.schedule.state(of: id)
+            else { return broken + ["\(subject) is gone"] }
+            let isDead = person.isRevoked || person.isLost
+            if account.status == .needsRelink, !isDead { broken.append("\(subject) needs a relink for nothing") }
+            if !isDead, stored.credential.refreshToken != Secret(person.refreshToken) {
+                broken.append("\(subject): the good refresh token was lost")
+            }
+            if let until = state.leaseUntil, until <= time.now() + SyncPass.lease, processes == 1 {
+                broken.append("\(subject): a lease is left until \(until)")
+            }
+            if account.status == .active || account.status == .suspended, account.nextSyncAt == nil {
+                broken.append("\(subject) is never synced again")
+            }
+            if account.status == .needsRelink, account.problem?.action != .user {
+                broken.append("\(subject) needs a relink and does not say why")
+            }
+            // The stored profile, what the feed tells of it, and what the provider said.
+            let parsed = try JSONValue(parsing: document.bytes)
+            let content: JSONValue = ["claims": parsed["claims"] ?? .null, "raw": parsed["raw"] ?? .null]
+            if versions[subject] != document.version {
+                broken.append("\(subject): version without a change in the feed")
+            }
+            if documents[subject]?.canonicalText != content.canonicalText {
+                broken.append("\(subject): the feed tells another profile than the cache")
+            }
+            if parsed["claims"]?["sub"]?.string != subject { broken.append("\(subject): another person's profile") }
+            story.append("\(subject) \(account.status) \(document.version) \(stored.generation) \(state.failures)")
+        }
+        return broken
+    }
+
+    /// Follows the feed as an application would.
+    private func readFeed() async throws -> [String] {
+        var broken: [String] = []
+        guard let page = try await survivor.changes.changes(after: cursor, limit: 10_000) else {
+            return ["the cursor is unknown"]
+        }
+        let subjects = Dictionary(uniqueKeysWithValues: ids.map { ($0.value, $0.key) })
+        for change in page.changes {
+            guard let subject = subjects[change.accountID] else { continue }
+            switch change.kind {
+            case .profileCreated:
+                // Linked with the profile that the world had then.
+                let profile: JSONValue = [
+                    "id": .string(subject), "login": "octocat", "bio": "0", "visits": .number(JSONNumber(1)),
+                ]
+                documents[subject] = [
+                    "claims": ["sub": .string(subject), "preferred_username": "octocat", "nickname": "0"],
+                    "raw": ["user": profile],
+                ]
+                versions[subject] = 1
+            case .profileUpdated:
+                guard let text = change.patch, let old = documents[subject],
+                    let new = Patch.apply(try JSONValue(parsing: text), to: old)
+                else {
+                    broken.append("\(subject): a patch that does not apply")
+                    continue
+                }
+                if change.version != versions[subject].map({ $0 + 1 }) {
+                    broken.append("\(subject): version \(change.version ?? 0) after \(versions[subject] ?? 0)")
+                }
+                if Self.content(of: old) == Self.content(of: new) {
+                    broken.append("\(subject): an update that changes nothing")
+                }
+                documents[subject] = new
+                versions[subject] = change.version
+            default: break
+            }
+        }
+        cursor = page.next
+        return broken
+    }
+
+    private static func content(of document: JSONValue) -> String {
+        let user = document["raw"]?["user"]
+        return "\(user?["login"]?.string ?? "") \(user?["bio"]?.string ?? "")"
+    }
+
+    /// The world behaves again: within the promised age every account that can be is fresh and well.
+    private func settle() async throws -> [String] {
+        world.state.withLock { state in
+            state.faults = SimulatedWorld.Faults(
+                limited: 0, broken: 0, timedOutAfter: 0, timedOutBefore: 0, torn: 0, unauthorized: 0, strangers: 0)
+            for subject in state.people.keys { state.people[subject]?.isSuspended = false }
+        }
+        for _ in 0..<16 {
+            time.advance(by: .seconds(43_200))
+            let elapsed = time.elapsed
+            world.state.withLock { $0.stepBeganAt = elapsed }
+            try await pass()
+        }
+        var broken = try await check(everyone: true)
+        let people = world.state.withLock { $0.people }
+        for (subject, id) in ids {
+            guard let person = people[subject], let account = try await survivor.accounts.account(id) else {
+                continue
+            }
+            let isDead = person.isRevoked || person.isLost
+            if isDead != (account.status == .needsRelink) {
+                broken.append("\(subject) is \(account.status), the grant is \(isDead ? "dead" : "good")")
+            }
+            if isDead { continue }
+            if documents[subject].map(Self.content) != person.content { broken.append("\(subject) is out of date") }
+            if account.syncedAt.map({ time.now() - $0 > .seconds(7 * 86_400) }) ?? true {
+                broken.append("\(subject) was not synced within the promised age")
+            }
+            if account.problem != nil { broken.append("\(subject) still has a problem") }
+        }
+        return broken
+    }
+}
