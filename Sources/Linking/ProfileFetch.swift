@@ -56,7 +56,7 @@ package struct ProfileFetch: Sendable {
                 return .failed(.request(error))
             }
             if let age = response.maximumAge { freshFor = max(freshFor ?? .zero, age) }
-            if response.status == 304, let body = known[request.name] {
+            if response.status == 304, usable[request.name] != nil, let body = known[request.name] {
                 responses[request.name] = body
                 validators[request.name] = response.validators ?? usable[request.name]
                 continue
@@ -66,6 +66,10 @@ package struct ProfileFetch: Sendable {
                 if request.isOptional, failure.leavesClaimsOut {
                     isModified = isModified || known[request.name] != nil
                     continue
+                }
+                // An account that was there is gone; before the first profile it is the manifest that may be wrong.
+                if account != nil, failure == .refused(status: 404) || failure == .refused(status: 410) {
+                    return .failed(.resource(.gone))
                 }
                 return .failed(.resource(failure))
             }

@@ -93,7 +93,9 @@ struct ServiceAssembly: Sendable {
                 host: configuration.host, port: configuration.port,
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
             database: database, catalog: catalog, linking: linking, accessTokens: tokens,
-            sync: SyncRequests { await SyncNowResult(onDemand, account: $0, waitingAtMost: $1, time: time) },
+            sync: SyncRequests { [database] in
+                await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
+            },
             time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
         var group = ServiceGroupConfiguration(
             services: [NamedService(name: "sync", service: syncService), NamedService(name: "web", service: web)],

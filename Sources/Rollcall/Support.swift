@@ -124,14 +124,22 @@ extension UInt16 {
 }
 
 extension SyncNowResult {
-    init(_ onDemand: SyncOnDemand, account: AccountID, waitingAtMost limit: Duration?, time: any TimeSource) async {
+    init(
+        _ onDemand: SyncOnDemand, _ accounts: AccountStore, account: AccountID, waitingAtMost limit: Duration?,
+        time: any TimeSource
+    ) async {
         do {
             switch try await onDemand.sync(account, waitingAtMost: limit) {
             case .synced: self = .synced
             case .pending: self = .pending
             case .noSuchAccount: self = .noSuchAccount
+            case .paused: self = .paused
             case .failed(let failure):
-                self = .failed(AccountProblem(code: failure.code, since: time.now(), detail: failure.detail))
+                // The record knows since when, and what is tried next.
+                let recorded = try await accounts.account(account)?.problem
+                self = .failed(
+                    recorded.flatMap { $0.code == failure.code ? $0 : nil }
+                        ?? AccountProblem(code: failure.code, since: time.now(), detail: failure.detail))
             }
         } catch {
             self = .failed(

@@ -9,6 +9,8 @@ package actor SyncOnDemand {
         /// Under way or waiting its turn when the caller's time was up.
         case pending
         case failed(SyncFailure)
+        /// An operator has stopped the syncing of the account.
+        case paused
         case noSuchAccount
     }
 
@@ -48,7 +50,15 @@ package actor SyncOnDemand {
             _ = try await schedule.expedite(id, at: time.now())
             return .pending
         }
-        if let failure = Self.hindrance(account) { return .failed(failure) }
+        // Whoever asks, no token of such an account is used.
+        switch account.status {
+        case .active, .suspended: break
+        case .paused: return .paused
+        case .needsRelink:
+            let code = account.problem?.code ?? .consentRevoked
+            let detail = account.problem?.detail ?? "The user has to link the account again."
+            return .failed(SyncFailure(disposition: .relink(code), code: code, detail: detail))
+        }
         return await withCheckedContinuation { continuation in
             nextWaiter += 1
             let waiter = nextWaiter
@@ -61,22 +71,6 @@ package actor SyncOnDemand {
             if underWay.insert(id).inserted {
                 Task { self.finish(id, with: await self.attempt(id)) }
             }
-        }
-    }
-
-    /// Why no token of the account is used, whoever asks: only the user, or the operator, ends that.
-    private static func hindrance(_ account: LinkedAccount) -> SyncFailure? {
-        switch account.status {
-        case .active, .suspended: return nil
-        case .needsRelink:
-            let code = account.problem?.code ?? .consentRevoked
-            return SyncFailure(
-                disposition: .relink(code), code: code,
-                detail: account.problem?.detail ?? "The user has to link the account again.")
-        case .paused:
-            return SyncFailure(
-                disposition: .fixConfiguration, code: .providerNotConfigured,
-                detail: "An operator has stopped the syncing of this account.")
         }
     }
 

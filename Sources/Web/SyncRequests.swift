@@ -15,5 +15,7 @@ package enum SyncNowResult: Sendable, Equatable {
     case pending
     /// An attempt was made and failed, or none can be made; the account's own record says the same.
     case failed(AccountProblem)
+    /// An operator has stopped the syncing of the account.
+    case paused
     case noSuchAccount
 }

@@ -130,6 +130,12 @@ struct ProfileTests {
             #expect(pending.status == 503)
             #expect(try pending.json()["code"] == "sync_pending")
             #expect(pending["retry-after"] == "2")
+            service.world.state.withLock { $0.sync = .paused }
+            for (method, target) in [("GET", "profile?max_age=60"), ("POST", "sync")] {
+                let paused = try await service.call(method, "/v1/accounts/\(id)/\(target)", key: key)
+                #expect(paused.status == 409)
+                #expect(try paused.json()["code"] == "account_paused")
+            }
             service.world.state.withLock { $0.sync = .noSuchAccount }
             #expect(try await service.call("GET", "/v1/accounts/\(id)/profile?max_age=60", key: key).status == 404)
             #expect(try await service.call("GET", "/v1/accounts/\(id)/profile", key: key).status == 200)

@@ -40,6 +40,7 @@ struct ProfileRoutes: Sendable {
             switch await sync.now(id, seconds.map { .seconds($0) }) {
             case .noSuchAccount: throw Problem.accountNotFound
             case .failed(let problem) where seconds != nil: throw Problem(problem, now: time.now())
+            case .paused: throw Problem.accountPaused
             case .synced where seconds != nil:
                 guard let document = try database.profiles.document(account: id) else { throw Self.notFound }
                 fields.append(contentsOf: Self.fields(document))
@@ -91,6 +92,7 @@ struct ProfileRoutes: Sendable {
         case .synced: break
         case .pending: throw Problem.syncPending
         case .failed(let problem): throw Problem(problem, now: time.now())
+        case .paused: throw Problem.accountPaused
         case .noSuchAccount: throw Problem.accountNotFound
         }
         return preferred.map { [.preferenceApplied: "wait=\($0)"] } ?? [:]

@@ -37,9 +37,7 @@ struct TokenRoutes: Sendable {
             throw Problem(
                 .conflict, .accountSuspended, "The provider has suspended the user",
                 detail: account.problem?.detail ?? "No token is used meanwhile.")
-        case .paused:
-            throw Problem(
-                .conflict, .accountPaused, "The account is paused", detail: "An operator stopped it.")
+        case .paused: throw Problem.accountPaused
         }
         guard let provider = catalog[account.provider] else {
             throw Problem(

@@ -123,6 +123,8 @@ extension Problem {
 
     static let accountNotFound = Problem(
         .notFound, .accountNotFound, "No such account", detail: "There is no linked account of that id.")
+    static let accountPaused = Problem(
+        .conflict, .accountPaused, "The account is paused", detail: "An operator stopped it.")
     static let routeNotFound = Problem(
         .notFound, .routeNotFound, "Not found", detail: "Nothing is served at this address. See /openapi.json.")
 
