@@ -4,22 +4,30 @@ import Foundation
 struct ListenFailure: Error, CustomStringConvertible {
     let description: String
 
-    /// `nil` where the address can be listened on, so that something else must have failed.
     init?(_ configuration: ServiceConfiguration) {
-        let host = configuration.host.contains(":") ? "[\(configuration.host)]" : configuration.host
-        let address = "\(host):\(configuration.port)"
-        let portPlace = configuration.place(of: "http.port")
-        switch Self.attempt(host: configuration.host, port: configuration.port) {
+        self.init(
+            host: configuration.host, hostPlace: configuration.place(of: "http.host"), port: configuration.port,
+            portName: "http.port, from: \(configuration.place(of: "http.port"))")
+    }
+
+    /// The simulator's own address.
+    init?(simulatorPort port: Int) {
+        self.init(host: "127.0.0.1", hostPlace: "the simulator", port: port, portName: "the simulator's")
+    }
+
+    /// `nil` where the address can be listened on, so that something else must have failed.
+    private init?(host: String, hostPlace: String, port: Int, portName: String) {
+        let address = "\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        switch Self.attempt(host: host, port: port) {
         case .possible: return nil
         case .noAddress:
             description =
-                "\(configuration.place(of: "http.host")): http.host is '\(configuration.host)', which is no address of "
-                + "this machine; 127.0.0.1 is for a proxy on this machine, 0.0.0.0 for every network"
+                "\(hostPlace): http.host is '\(host)', which is no address of this machine; 127.0.0.1 is for a proxy on "
+                + "this machine, 0.0.0.0 for every network"
         case .failed(EADDRINUSE):
-            description =
-                "\(address) is in use by another program; stop it, or choose another port (http.port, from: \(portPlace))"
+            description = "\(address) is in use by another program; stop it, or choose another port (\(portName))"
         case .failed(EACCES):
-            description = "\(address) needs more rights than this user has; choose a port above 1023 (http.port)"
+            description = "\(address) needs more rights than this user has; choose a port above 1023 (\(portName))"
         case .failed(let code): description = "\(address) can't be listened on: \(String(cString: strerror(code)))"
         }
     }

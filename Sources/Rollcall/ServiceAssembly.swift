@@ -106,6 +106,7 @@ struct ServiceAssembly: Sendable {
 
     /// Until SIGTERM or SIGINT; what is under way has 15 seconds to finish.
     func run() async throws {
+        defer { listening.end() }
         logger.info(
             "Rollcall starts",
             metadata: [
@@ -146,9 +147,8 @@ struct ServiceAssembly: Sendable {
     /// As SIGTERM does.
     func stop() async { await services.triggerGracefulShutdown() }
 
-    /// The port, once connections are accepted.
-    @discardableResult
-    func untilListening() async throws -> Int { try await listening.port() }
+    /// True once connections are accepted; false where `run` ended before that, and tells why by what it throws.
+    func untilListening() async -> Bool { await listening.port() != nil }
 
     /// A link session for the demo's user.
     func demoLink() async throws -> String {

@@ -90,10 +90,13 @@ final class ListeningSignal: Sendable {
         continuation.finish()
     }
 
-    /// For one waiter. Throws where the wait is cancelled.
-    func port() async throws -> Int {
+    /// Nothing listens, or not any more.
+    func end() { continuation.finish() }
+
+    /// For one waiter. `nil` where the service ended before it listened, and where the wait is cancelled.
+    func port() async -> Int? {
         for await port in stream { return port }
-        throw CancellationError()
+        return nil
     }
 }
 

@@ -89,6 +89,28 @@ import Testing
         #expect(await program.end() == 0)
     }
 
+    @Test func `the demo and the simulator end at a port in use, and name it`() async throws {
+        let program = try serve()
+        defer { program.signal(SIGKILL) }
+        let port = String(try await port(of: program))
+        let free = String(try freePort())
+        for (arguments, whose) in [
+            (["demo", "--port", port, "--simulator-port", free], "http.port, from: --port"),
+            (["demo", "--port", free, "--simulator-port", port], "the simulator's"),
+            (["demo", "--once", "--port", port], "http.port, from: --port"),
+            (["simulator", "--port", port], "the simulator's"),
+        ] {
+            let outcome = try await Program.run(arguments, in: folder, within: .seconds(20))
+            #expect(outcome.status == 69, "\(arguments)")
+            #expect(
+                outcome.errors.hasSuffix(
+                    "127.0.0.1:\(port) is in use by another program; stop it, or choose another port (\(whose))\n"),
+                "\(arguments): \(outcome.errors)")
+        }
+        program.signal(SIGTERM)
+        #expect(await program.end() == 0)
+    }
+
     @Test func `an address that is not this machine's is told as a setting`() async throws {
         for host in ["192.0.2.1", "nonsense.invalid"] {
             let outcome = try await Program.run(["serve", "--host", host] + Self.anyPort, in: folder)

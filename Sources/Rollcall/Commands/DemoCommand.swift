@@ -20,12 +20,18 @@ struct DemoCommand: AsyncParsableCommand {
             """)
 
     @Flag(help: "Make the whole journey, print each step, and exit.") var once = false
-    @Option(help: "The service's port on 127.0.0.1.") var port: Int?
-    @Option(help: "The simulator's port on 127.0.0.1.") var simulatorPort: Int?
+    @Option(help: "The service's port on 127.0.0.1; 8080 where absent.") var port: Int?
+    @Option(help: "The simulator's port on 127.0.0.1; the service's and one where absent.") var simulatorPort: Int?
     @Option(help: ArgumentHelp("Where to keep the demo's data; a temporary folder where absent.", valueName: "folder"))
     var data: String?
     @Flag(help: "Print the service's URL and the API key as one JSON object.") var json = false
     @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
+
+    func validate() throws {
+        for port in [port, simulatorPort].compactMap(\.self) where !(1...65_535).contains(port) {
+            throw ValidationError("A port is a number from 1 to 65535.")
+        }
+    }
 
     func run() async throws {
         let folder =
@@ -37,7 +43,8 @@ struct DemoCommand: AsyncParsableCommand {
     private func run(in folder: String) async throws {
         let world = try await DemoWorld(
             DemoProvider.all, folder: folder, port: port ?? (once ? freePort() : 8080),
-            simulatorPort: simulatorPort ?? (once ? 0 : 8081), logLevel: logLevel ?? (once ? "warning" : "info"),
+            simulatorPort: simulatorPort ?? (once || port == 65_535 ? 0 : (port ?? 8080) + 1),
+            logLevel: logLevel ?? (once ? "warning" : "info"),
             syncInterval: once ? "6h" : "15s", changeInterval: once ? nil : .seconds(20))
         world.configuration.bootstrapLogging()
         if once { try await makeJourney(in: world) } else { try await stay(in: world) }
@@ -59,7 +66,7 @@ struct DemoCommand: AsyncParsableCommand {
         let (_, key) = try await service.database.apiKeys.create(name: "demo", scopes: DemoWorld.keyScopes)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await service.run() }
-            try await service.untilListening()
+            guard await service.untilListening() else { return try await group.waitForAll() }
             announce(
                 serviceURL: world.serviceURL, key: key, simulatorURL: world.simulator.baseURL,
                 link: try await service.demoLink())

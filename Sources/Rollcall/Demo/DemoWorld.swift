@@ -29,13 +29,14 @@ struct DemoWorld: Sendable {
             clients: providers.map { $0.client(serviceURL: serviceURL) }, port: simulatorPort)
         simulated.changeInterval = changeInterval
         simulator = ProviderSimulator(simulated)
-        _ = try await simulator.start()
+        try await simulator.listen(on: simulatorPort)
 
         func said(_ value: String) -> Found { Found(values: [value], place: "the demo") }
         var configuration = try ServiceConfiguration.load(
             readsFile: false,
             flags: [
-                "http.port": said(String(port)), "application.name": said("Rollcall's demo"),
+                "http.port": Found(values: [String(port)], place: "--port"),
+                "application.name": said("Rollcall's demo"),
                 "application.return_to": said(serviceURL), "database.path": said(folder + "/rollcall.sqlite"),
                 "vault.key_file": said(folder + "/master.key"), "outgoing.allowed_private_hosts": said("127.0.0.1"),
                 "sync.interval": said(syncInterval), "log.level": said(logLevel),
@@ -56,7 +57,7 @@ struct DemoWorld: Sendable {
         )
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await service.run() }
-            try await service.untilListening()
+            guard await service.untilListening() else { return try await group.waitForAll() }
             let outcome: Result<Void, any Error>
             do { outcome = .success(try await journey.run()) } catch { outcome = .failure(error) }
             await transport.shutDown()
