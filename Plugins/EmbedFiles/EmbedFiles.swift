@@ -22,7 +22,7 @@ import PackagePlugin
             .buildCommand(
                 displayName: "Embedding \(folder.lastPathComponent)",
                 executable: try context.tool(named: "EmbedFilesTool").url,
-                arguments: [output.path()] + files.map { $0.path() },
+                arguments: ([output] + files).map { $0.path(percentEncoded: false) },
                 inputFiles: files, outputFiles: [output])
         ]
     }

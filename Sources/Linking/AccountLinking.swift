@@ -75,6 +75,17 @@ package struct AccountLinking: Sendable {
         return (created.0, created.token.reveal { Secret("\(publicURL)/link/\($0)") })
     }
 
+    /// Every field of `order` that `begin` would refuse; nothing is made.
+    package func faults(in order: Order) -> [LinkOrderError.InvalidField] {
+        do {
+            _ = try validated(order)
+            return []
+        } catch {
+            guard case .invalid(let faults) = error else { return [] }
+            return faults
+        }
+    }
+
     /// Where the browser goes for consent. May be repeated in the same browser until the link is complete; the new
     /// request takes the old one's place.
     ///

@@ -53,7 +53,11 @@ struct ProviderProbe {
     private func reach(_ url: String, _ name: String, checksClock: Bool) async -> [Finding] {
         do {
             let response = try await transport.send(TransferRequest(.get, url))
-            let findings = [Finding(isGood: response.status < 500, text: "The \(name) answers (\(response.status))")]
+            // Some serve POST alone and answer 404 to all else.
+            let hint = response.status == 404 || response.status == 410 ? "; compare its path with the manifest's" : ""
+            let findings = [
+                Finding(isGood: response.status < 500, text: "The \(name) answers (\(response.status))\(hint)")
+            ]
             return findings + (checksClock ? clock(response) : [])
         } catch {
             return [Finding(isGood: false, text: "The \(name) can't be reached: \(error.sentence)")]

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 @main struct Rollcall: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,6 +23,14 @@ import ArgumentParser
             ServeCommand.self, DemoCommand.self, SyncCommand.self, AccountsCommand.self, ProvidersCommand.self,
             KeysCommand.self, MigrateCommand.self, ConfigCommand.self, SimulatorCommand.self,
         ])
+}
+
+extension Rollcall {
+    static func main() async {
+        // A reader that goes away is an error of that write, not the end of the program.
+        signal(SIGPIPE, SIG_IGN)
+        await main(nil)
+    }
 }
 
 /// The program's exit codes, after sysexits(3) where one fits.

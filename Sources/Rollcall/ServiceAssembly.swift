@@ -204,6 +204,7 @@ extension ServiceConfiguration {
             } catch {
                 throw ConfigurationError(problems: ["\(place): \(error)"])
             }
+        case .credential(let path): return try Self.readKeyFile(path, mayBeReadByGroup: true)
         case .file(let path):
             if FileManager.default.fileExists(atPath: path) { return try Self.readKeyFile(path) }
             if FileManager.default.fileExists(atPath: databasePath) {
@@ -215,9 +216,9 @@ extension ServiceConfiguration {
         }
     }
 
-    private static func readKeyFile(_ path: String) throws -> KeyRing {
+    private static func readKeyFile(_ path: String, mayBeReadByGroup: Bool = false) throws -> KeyRing {
         var status = stat()
-        if stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
+        if stat(path, &status) == 0, status.st_mode & (mayBeReadByGroup ? 0o037 : 0o077) != 0 {
             throw ConfigurationError(problems: [
                 "\(path): others than its owner may read the master key; run 'chmod 600 \(path)'"
             ])
@@ -237,7 +238,7 @@ extension ServiceConfiguration {
 
     private static func makeKeyFile(_ path: String, random: some RandomSource) throws -> KeyRing {
         let ring = try KeyRing.generate(random: random)
-        let folder = URL(filePath: path).deletingLastPathComponent().path()
+        let folder = URL(filePath: path).deletingLastPathComponent().path(percentEncoded: false)
         do {
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
@@ -254,6 +255,12 @@ extension ServiceConfiguration {
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         try file.write(contentsOf: Data(ring.text.utf8))
         try file.synchronize()
+        // The folder's entry too: every token is worth nothing without this file.
+        let folderDescriptor = Foundation.open(folder, O_RDONLY | O_DIRECTORY)
+        if folderDescriptor >= 0 {
+            fsync(folderDescriptor)
+            Foundation.close(folderDescriptor)
+        }
         return ring
     }
 }

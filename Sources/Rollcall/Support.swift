@@ -38,22 +38,37 @@ func reportingFailures<Result>(database: String? = nil, _ body: () async throws 
 
 /// What SQLite does not say of itself: that it is the folder that can't be written.
 private func unwritableFolder(of database: String) -> String? {
-    let folder = URL(filePath: database).deletingLastPathComponent().path()
+    let folder = URL(filePath: database).deletingLastPathComponent().path(percentEncoded: false)
     guard FileManager.default.fileExists(atPath: folder), access(folder, W_OK) != 0 else { return nil }
     return
         "; the folder \(folder) can't be written (\(String(cString: strerror(errno)))): check its owner, mode and mount"
 }
 
 /// Opens the database beside whatever else uses it, and closes it again.
-func withDatabase(_ options: ConfigurationOptions, _ body: (Database) async throws -> Void) async throws {
+/// - Parameter creates: whether the command makes a database where there is none.
+func withDatabase(
+    _ options: ConfigurationOptions, creates: Bool = false, _ body: (Database) async throws -> Void
+) async throws {
     let configuration = try options.load()
     try await reportingFailures(database: configuration.databasePath) {
+        if !creates { try configuration.requireDatabase() }
         let random = SystemRandom()
         let database = try Database(
             path: configuration.databasePath, keyRing: try configuration.keyRing(random: random), time: SystemTime(),
             random: random)
         defer { database.close() }
         try await body(database)
+    }
+}
+
+extension ServiceConfiguration {
+    /// A command that only looks, or works on what is there, makes no empty database in the wrong folder.
+    func requireDatabase() throws {
+        guard access(databasePath, F_OK) != 0, errno == ENOENT else { return }
+        Terminal.note(
+            "\(databasePath): there is no database; look at --database, --config and the folder you are in "
+                + "('rollcall serve' and 'rollcall migrate' make one)")
+        throw ExitCode.unavailable
     }
 }
 

@@ -12,10 +12,9 @@ enum Terminal {
         let failure = write(text, to: 1)
         if failure == 0 { return }
         // A reader such as `head` has seen enough; that is no fault.
-        if failure != EPIPE {
-            let reason = String(cString: strerror(failure))
-            note("rollcall: standard output can't be written, the rest of the result is lost: \(reason)")
-        }
+        if failure == EPIPE { exit(ExitCode.success.rawValue) }
+        let reason = String(cString: strerror(failure))
+        note("rollcall: standard output can't be written, the rest of the result is lost: \(reason)")
         exit(ExitCode.outputLost.rawValue)
     }
 

@@ -51,17 +51,35 @@ package struct AccountStore: Sendable {
     }
 
     /// In the order in which they were linked.
-    package func accounts(of user: UserID) async throws(StoreError) -> [AccountWithClaims] {
+    /// - Parameter after: the last account of the page before.
+    package func accounts(
+        of user: UserID, after: AccountID? = nil, limit: Int
+    ) async throws(StoreError) -> Page<AccountWithClaims> {
         try await connections.read { transaction in
-            try transaction.db.rows(Self.accountsOfUser, user).map { row in
-                AccountWithClaims(account: try Transaction.account(row), claims: row.optionalText(14))
-            }
+            let rows = try transaction.db.rows(Self.accountsOfUser, user, after?.rawValue ?? "", limit + 1)
+            let accounts = try rows.prefix(limit).map { try Self.withClaims($0) }
+            return Page(
+                items: accounts, next: rows.count > limit ? accounts.last?.account.id.rawValue : nil)
         }
     }
 
+    package func accountWithClaims(_ id: AccountID) async throws(StoreError) -> AccountWithClaims? {
+        try await connections.read { transaction in
+            try transaction.db.first(Self.accountAndClaims, id).map { try Self.withClaims($0) }
+        }
+    }
+
+    private static func withClaims(_ row: Row) throws -> AccountWithClaims {
+        AccountWithClaims(account: try Transaction.account(row), claims: row.optionalText(14))
+    }
+
+    static let accountAndClaims = """
+        SELECT \(Transaction.accountColumns), p.claims FROM \(Transaction.accountTables) WHERE a.id = ?
+        """
+
     static let accountsOfUser = """
         SELECT \(Transaction.accountColumns), p.claims FROM \(Transaction.accountTables)
-        WHERE a.user_id = ? ORDER BY a.id
+        WHERE a.user_id = ? AND a.id > ? ORDER BY a.id LIMIT ?
         """
 
     /// Erases the account, its tokens and its profile, and moves the credential into the revocation outbox. A refresh

@@ -6,14 +6,10 @@ import GRDB
 /// A response kept for a client that repeats its request.
 package struct StoredResponse: Sendable, Equatable {
     package var status: Int
-    package var contentType: String
-    package var location: String?
     package var body: [UInt8]
 
-    package init(status: Int, contentType: String, location: String? = nil, body: [UInt8]) {
+    package init(status: Int, body: [UInt8]) {
         self.status = status
-        self.contentType = contentType
-        self.location = location
         self.body = body
     }
 }
@@ -32,7 +28,8 @@ package enum IdempotentRequest: Sendable, Equatable {
 package struct IdempotencyStore: Sendable {
     package static let lifetime = Duration.seconds(86_400)
     /// After which a first request that never ended may be repeated.
-    static let underWayMax = Duration.seconds(60)
+    /// Twice the longest wait that a client may ask for.
+    static let underWayMax = Duration.seconds(120)
 
     let connections: Connections
 
@@ -62,37 +59,37 @@ package struct IdempotencyStore: Sendable {
             do {
                 let bytes = try transaction.ring.open(sealed, keyID: row.text(1), at: Self.place(keyHash, apiKey))
                 let answer = try JSONDecoder().decode(SealedResponse.self, from: Data(bytes))
-                return .repeated(
-                    StoredResponse(
-                        status: answer.status, contentType: answer.contentType, location: answer.location,
-                        body: Array(answer.body)))
+                return .repeated(StoredResponse(status: answer.status, body: Array(answer.body)))
             } catch { throw StoreError.damaged("the stored response of a repeated request") }
         }
     }
 
-    package func finish(key: String, apiKey: APIKeyID, _ response: StoredResponse) async throws(StoreError) {
+    /// Nothing where the key has been taken for another request meanwhile.
+    package func finish(
+        key: String, apiKey: APIKeyID, request: [UInt8], _ response: StoredResponse
+    ) async throws(StoreError) {
         let keyHash = Digest.sha256(Array(key.utf8))
-        let answer = SealedResponse(
-            status: response.status, contentType: response.contentType, location: response.location,
-            body: Data(response.body))
+        let answer = SealedResponse(status: response.status, body: Data(response.body))
         try await connections.write { transaction in
             let bytes = Array(try JSONEncoder().encode(answer))
             try transaction.db.run(
                 """
                 UPDATE idempotent_request SET response = ?, key_id = ?, expires_at = ?
-                WHERE key_hash = ? AND api_key_id = ? AND response IS NULL
+                WHERE key_hash = ? AND api_key_id = ? AND request_hash = ? AND response IS NULL
                 """, transaction.ring.seal(bytes, at: Self.place(keyHash, apiKey)), transaction.ring.primary.id,
-                transaction.now + Self.lifetime, keyHash, apiKey)
+                transaction.now + Self.lifetime, keyHash, apiKey, Digest.sha256(request))
         }
     }
 
     /// The request failed and may be tried again.
-    package func abandon(key: String, apiKey: APIKeyID) async throws(StoreError) {
+    package func abandon(key: String, apiKey: APIKeyID, request: [UInt8]) async throws(StoreError) {
         let keyHash = Digest.sha256(Array(key.utf8))
         try await connections.write { transaction in
             try transaction.db.run(
-                "DELETE FROM idempotent_request WHERE key_hash = ? AND api_key_id = ? AND response IS NULL", keyHash,
-                apiKey)
+                """
+                DELETE FROM idempotent_request
+                WHERE key_hash = ? AND api_key_id = ? AND request_hash = ? AND response IS NULL
+                """, keyHash, apiKey, Digest.sha256(request))
         }
     }
 
@@ -117,7 +114,5 @@ package struct IdempotencyStore: Sendable {
 /// What is sealed, as JSON.
 private struct SealedResponse: Codable {
     var status: Int
-    var contentType: String
-    var location: String?
     var body: Data
 }

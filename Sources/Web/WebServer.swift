@@ -87,13 +87,13 @@ package struct WebServer: Service {
             publicURL: settings.publicURL, applicationName: settings.applicationName,
             trustedProxies: settings.trustedProxies)
         authentication = APIAuthentication(keys: database.apiKeys, site: site, time: time)
-        let replays = Replays(store: database.idempotency)
+        let replays = Replays(store: database.idempotency, logger: logger)
         accounts = AccountRoutes(database: database, linking: linking)
         profiles = ProfileRoutes(database: database, sync: sync, time: time, replays: replays)
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
         linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
         providers = ProviderRoutes(catalog: catalog, site: site)
-        health = HealthRoutes(database: database, site: site)
+        health = HealthRoutes(site: site, readiness: Readiness(database: database, time: time))
         let flow = LinkFlow(
             linking: linking, database: database, catalog: catalog, site: site, time: time, random: random)
         link = LinkPageRoutes(flow: flow)

@@ -108,7 +108,8 @@ try:
                      "--disable-background-networking", "--disable-component-update", "--no-first-run",
                      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
         options.add_argument(argument)
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
+    options.binary_location = next(
+        filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
 

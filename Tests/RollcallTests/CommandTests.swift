@@ -180,6 +180,7 @@ import Testing
     }
 
     @Test func `an API key is shown once, listed without its secret, and revoked`() async throws {
+        #expect(try await run("migrate").status == 0)
         #expect(try await run("keys", "list").errors == "There are no keys; 'rollcall keys create' makes one.\n")
         let made = try await run("keys", "create", "dashboard", "--scope", "accounts:read,links:write")
         #expect(made.status == 0)
@@ -278,6 +279,42 @@ import Testing
         #expect(try await run("keys", "list", "--json").output == "")
     }
 
+    @Test(arguments: [
+        ["accounts", "list"], ["accounts", "export"], ["accounts", "show", "acc_00000000000000000000000000"],
+        ["accounts", "unlink", "acc_00000000000000000000000000"], ["keys", "list"],
+        ["keys", "revoke", "key_00000000000000000000000000"], ["sync", "--once"],
+    ])
+    func `a command that works on what is there makes nothing where nothing is`(arguments: [String]) async throws {
+        let outcome = try await Program.run(arguments, in: folder)
+        #expect(outcome.status == 69)
+        #expect(outcome.output == "")
+        #expect(outcome.errors.hasPrefix("rollcall-data/rollcall.sqlite: there is no database; look at --database"))
+        #expect(!FileManager.default.fileExists(atPath: folder.path("rollcall-data")))
+    }
+
+    @Test func `a key may end by itself, and without a scope there is none`() async throws {
+        let none = try await run("keys", "create", "app", "--scope", ",")
+        #expect(none.status == 64 && none.errors.contains("A key needs a scope"))
+        let wrong = try await run("keys", "create", "app", "--scope", "accounts:read", "--expires", "soon")
+        #expect(wrong.status == 64 && wrong.errors.contains("expected a time such as 12h or 90d"))
+        let made = try await run("keys", "create", "app", "--scope", "accounts:read", "--expires", "90d", "--json")
+        let object = try #require(try made.objects().first)
+        let created = try Date(try #require(object["created_at"] as? String), strategy: .iso8601)
+        let end = try Date(try #require(object["expires_at"] as? String), strategy: .iso8601)
+        #expect(abs(end.timeIntervalSince(created) - 90 * 86_400) <= 1)
+        #expect(try await run("keys", "list").output.contains("valid until "))
+    }
+
+    @Test func `a folder whose name has spaces and letters of all kinds holds key and database`() async throws {
+        let place = "my däta/über all"
+        let outcome = try await run(
+            "keys", "create", "app", "--scope", "accounts:read", "--database", "\(place)/rollcall.sqlite", "--set",
+            "vault.key_file=\(place)/keys/master.key")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(try folder.mode("\(place)/keys/master.key") == 0o600)
+        #expect(try folder.mode("\(place)/rollcall.sqlite") == 0o600)
+    }
+
     // MARK: Accounts and providers
 
     private func account(_ number: Int) -> String {
@@ -337,6 +374,7 @@ import Testing
             outgoing: {allowed_private_hosts: [127.0.0.1]}
             log: {level: error}
             """)
+        #expect(try await run("migrate").status == 0)
         #expect(try await run("sync", "--once", "--json").output == "{\"updated\":0,\"unchanged\":0,\"failed\":0}\n")
         let lines = (1...3).map { account($0) }.joined(separator: "\n")
         #expect(try await Program.run("accounts", "import", "-", "--due", in: folder, input: lines).status == 0)
@@ -379,6 +417,13 @@ import Testing
             ))
         #expect(check.output.contains("http://127.0.0.1:8080/callback/github"))
         #expect(try await run("providers", "check", "--offline", "google").status == 0)
+        try FileManager.default.createDirectory(atPath: folder.path("manifests"), withIntermediateDirectories: true)
+        try folder.write("manifests/github.yaml", "id: github\nnonsense: true\n")
+        let neighbour = try await run(
+            "providers", "check", "--offline", "hub", "--set", "providers_directory=manifests")
+        #expect(neighbour.status == 65 && !neighbour.errors.contains("nonsense"))
+        let own = try await run("providers", "check", "--offline", "github", "--set", "providers_directory=manifests")
+        #expect(own.errors.contains("nonsense"))
         let unknown = try await run("providers", "check", "gitlab")
         #expect(
             unknown.status == 65 && unknown.errors.contains("'gitlab' is not configured (configured: github, discord)"))
@@ -390,6 +435,7 @@ import Testing
     }
 
     @Test func `settings that turn out wrong in use are told with their place`() async throws {
+        #expect(try await run("migrate").status == 0)
         let hosts = try await run("sync", "--once", "--set", "outgoing.allowed_private_hosts=127.0.0.1:80")
         #expect(hosts.status == 65)
         #expect(hosts.errors.hasPrefix("--set outgoing.allowed_private_hosts: outgoing.allowed_private_hosts: "))

@@ -87,6 +87,15 @@ import Testing
         #expect(try ring.primary.id == KeyRing(parsing: Self.key(9)).primary.id)
     }
 
+    @Test func `a credential shown to the unit's group is read, one shown to everybody is not`() throws {
+        try folder.write("rollcall-vault-key", Self.key(9), mode: 0o440)
+        let configuration = try configuration(["CREDENTIALS_DIRECTORY": folder.path])
+        let ring = try configuration.keyRing(random: SystemRandom())
+        #expect(try ring.primary.id == KeyRing(parsing: Self.key(9)).primary.id)
+        try folder.write("rollcall-vault-key", Self.key(9), mode: 0o444)
+        #expect(throws: ConfigurationError.self) { _ = try configuration.keyRing(random: SystemRandom()) }
+    }
+
     @Test func `a folder that can't be made is said plainly`() throws {
         try folder.write("keys", "a file where the folder should be")
         #expect(try refusal().hasPrefix("keys/: the folder for the master key can't be made"))

@@ -142,6 +142,7 @@ import Testing
         (["sync"], "Syncing until a signal comes"), (["simulator", "--port", "0"], "The simulator listens on"),
     ])
     func `what else goes on running ends with a signal as well`(arguments: [String], line: String) async throws {
+        #expect(try await Program.run("migrate", in: folder).status == 0)
         let program = try RunningProgram(arguments, in: folder)
         defer { program.signal(SIGKILL) }
         _ = try await program.line(containing: line)

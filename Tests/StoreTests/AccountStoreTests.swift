@@ -194,7 +194,7 @@ import Testing
         let alice = try #require(UserID("alice"))
         let (session, _) = try await fixture.database.linkSessions.create(LinkSessionRequest(userID: alice))
         #expect(try await fixture.database.accounts.eraseUser(alice).count == 2)
-        #expect(try await fixture.database.accounts.accounts(of: alice) == [])
+        #expect(try await fixture.database.accounts.accounts(of: alice, limit: 10).items == [])
         #expect(try await fixture.database.linkSessions.session(session.id) == nil)
         #expect(try await fixture.database.accounts.account(other.id) == other)
     }
@@ -245,7 +245,7 @@ import Testing
         let first = try await fixture.link("1")
         fixture.time.advance(by: .seconds(1))
         let second = try await fixture.link("2", provider: "discord")
-        let accounts = try await fixture.database.accounts.accounts(of: first.userID)
+        let accounts = try await fixture.database.accounts.accounts(of: first.userID, limit: 10).items
         #expect(accounts.map(\.account) == [first, second])
         #expect(accounts.map(\.claims) == [try Profile.example("1").claims, try Profile.example("2").claims])
     }

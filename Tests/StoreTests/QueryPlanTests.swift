@@ -155,8 +155,8 @@ import Testing
         _ = try await database.apiKeys.revoke(key.id)
         _ = try await database.idempotency.begin(key: "k", apiKey: key.id, request: [])
         try await database.idempotency.finish(
-            key: "k", apiKey: key.id, StoredResponse(status: 200, contentType: "x", body: []))
-        try await database.idempotency.abandon(key: "k", apiKey: key.id)
+            key: "k", apiKey: key.id, request: [], StoredResponse(status: 200, body: []))
+        try await database.idempotency.abandon(key: "k", apiKey: key.id, request: [])
         try await database.idempotency.purgeExpired()
         _ = try await database.allowances.withdraw(
             provider: github, key: "c", count: 5, window: .seconds(1), want: 1)

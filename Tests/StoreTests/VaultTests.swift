@@ -27,7 +27,7 @@ import Testing
         _ = try await fixture.database.idempotency.begin(key: "k", apiKey: key, request: [1])
         _ = try await fixture.database.idempotency.begin(key: "k2", apiKey: key, request: [1])
         try await fixture.database.idempotency.finish(
-            key: "k", apiKey: key, StoredResponse(status: 201, contentType: "application/json", body: [0x7b, 0x7d]))
+            key: "k", apiKey: key, request: [1], StoredResponse(status: 201, body: [0x7b, 0x7d]))
         let account = try #require(
             try await fixture.database.accounts.account(provider: github, subject: Subject("3")!))
         return (fixture, account)

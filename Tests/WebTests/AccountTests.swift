@@ -162,6 +162,27 @@ struct AccountTests {
         }
     }
 
+    @Test func `the cursor of another list is told as such`() async throws {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            for user in [42, 43] { _ = try await service.link(user: "\(user)", subject: user) }
+            let since = "changed_since=2020-01-01T00:00:00Z&limit=1"
+            let byChange = try #require(
+                try await service.call("GET", "/v1/accounts?\(since)", key: key).json()["next"]?.string)
+            let byID = try #require(
+                try await service.call("GET", "/v1/accounts?limit=1", key: key).json()["next"]?.string)
+            for target in [
+                "/v1/accounts?after=\(byChange)", "/v1/accounts?\(since)&after=\(byID)",
+                "/v1/users/42/accounts?after=\(byChange)",
+            ] {
+                let response = try await service.call("GET", target, key: key)
+                #expect(response.status == 400, "\(target)")
+                #expect(try response.json()["errors"]?.array?.map { $0["pointer"]?.string } == ["/after"])
+            }
+            #expect(try await service.call("GET", "/v1/accounts?\(since)&after=\(byChange)", key: key).status == 200)
+        }
+    }
+
     @Test func `all wrong parameters are named at once, and broken encoding as such`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()

@@ -60,10 +60,17 @@ struct AuthenticationTests {
                 #expect(missing["www-authenticate"] == #"Bearer realm="rollcall""#)
                 #expect(try missing.json()["code"]?.string == "missing_api_key")
             }
+            // No credential of ours: the challenge says what is expected, and names no error (RFC 6750 §3.1).
+            for field in ["Bearer", "Basic \(key)", key, "Bearerx\(key)", "Token \(key)"] {
+                let other = try await service.client.send("GET", "/v1/accounts", [("Authorization", field)])
+                #expect(other.status == 401, "\(field)")
+                #expect(other["www-authenticate"] == #"Bearer realm="rollcall""#)
+                #expect(try other.json()["code"]?.string == "missing_api_key")
+                #expect(!other.text.contains("rck_"))
+            }
             for field in [
-                "Bearer", "Bearer ", "Bearer rck_EXAMPLE", "Bearer \(key)x", "Bearer \(key.dropLast())", "Basic \(key)",
-                key,
-                "Bearer \(key), Bearer \(key)", "Bearer \(key.uppercased())", "Bearerx\(key)",
+                "Bearer rck_EXAMPLE", "Bearer \(key)x", "Bearer \(key.dropLast())", "Bearer \(key), Bearer \(key)",
+                "Bearer \(key.uppercased())",
             ] {
                 let wrong = try await service.client.send("GET", "/v1/accounts", [("Authorization", field)])
                 #expect(wrong.status == 401, "\(field)")

@@ -72,7 +72,8 @@ struct CallbackTests {
                 method, "/callback/\(provider)?\(plain)", fields,
                 body: method == "POST" ? Array(plain.utf8) : nil)
             let exchanges = service.tokenRequests.count - requestsBefore
-            let accounts = try await service.database.accounts.accounts(of: try #require(UserID("42"))).count
+            let accounts = try await service.database.accounts.accounts(of: try #require(UserID("42")), limit: 10).items
+                .count
 
             #expect(!response.text.contains("<script") && !response.text.contains("<img"))
             #expect(!response.text.lowercased().contains("javascript:"))
@@ -171,7 +172,8 @@ struct CallbackTests {
             let response = try await browser.get("/callback/alpha?code=abc&state=\(state)")
             #expect(response.status == 303)
             let user = try #require(UserID("42"))
-            let id = try #require(try await service.database.accounts.accounts(of: user).first?.account.id)
+            let id = try #require(
+                try await service.database.accounts.accounts(of: user, limit: 10).items.first?.account.id)
             #expect(
                 response["location"]
                     == "https://app.example.com/done?tab=2&status=linked&account_id=\(id)&provider=alpha#top")

@@ -3,6 +3,7 @@ import Foundation
 import HTTPTypes
 import JSON
 import Store
+import TestSupport
 import Testing
 
 @testable import Web
@@ -19,6 +20,9 @@ struct ConventionTests {
             #expect(document.status == 200)
             #expect(try document.json()["openapi"]?.string == "3.1.0")
             service.database.close()
+            // Anybody may ask, so the database is looked at once a second.
+            #expect(try await service.client.send("GET", "/readyz").status == 200)
+            service.time.advance(by: .seconds(1))
             let closed = try await service.client.send("GET", "/readyz")
             #expect(closed.status == 503)
             #expect(try closed.json()["code"]?.string == "storage_unavailable")
@@ -140,6 +144,20 @@ struct ConventionTests {
             bytes += Array("0\r\n\r\n".utf8)
             let responses = try await service.client.exchange([bytes], methods: ["POST"])
             #expect(responses.first?.status == 413)
+        }
+    }
+
+    @Test func `a body whose chunks are no chunks is told as a problem, and the connection ends`() async throws {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            let bytes = Array(
+                "POST /v1/link-sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(key)\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+                    .utf8)
+            let response = try #require(try await service.client.exchange([bytes], methods: ["POST"]).first)
+            #expect(response.status == 400)
+            #expect(try response.json()["code"] == "malformed_request")
+            #expect(response["connection"] == "close")
+            #expect(response["x-request-id"]?.hasPrefix("req_") == true)
         }
     }
 

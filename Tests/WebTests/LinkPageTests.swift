@@ -69,6 +69,21 @@ struct LinkPageTests {
         }
     }
 
+    @Test func `whoever is told to wait keeps the link: the secret it is bound to comes with the refusal`() async throws
+    {
+        try await Service.run { service in
+            for _ in 0..<60 {
+                let path = try await service.linkPath(#"{"user_id":"42","provider":"alpha","confirm":false}"#)
+                #expect(try await Browser(service: service).get(path).status == 303)
+            }
+            let path = try await service.linkPath(#"{"user_id":"42","provider":"alpha","confirm":false}"#)
+            let browser = Browser(service: service)
+            #expect(try await browser.get(path).status == 429)
+            service.time.advance(by: .seconds(60))
+            #expect(try await browser.get(path).status == 303)
+        }
+    }
+
     @Test func `the cookie is as strict as the address allows`() async throws {
         try await Service.run { service in
             let response = try await Browser(service: service).get(try await service.linkPath(Self.session))

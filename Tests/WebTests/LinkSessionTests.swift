@@ -57,6 +57,10 @@ struct LinkSessionTests {
         (#"{"user_id":"1","provider":"alpha","scopes":["a b"]}"#, ["/scopes/0"]),
         (#"{"user_id":"1","user":"2"}"#, ["/user"]), (#"{"user_id":"1","a/b~c":"2"}"#, ["/a~1b~0c"]),
         (#"{"user_id":"","provider":"nobody","return_to":"javascript:x"}"#, ["/user_id", "/provider", "/return_to"]),
+        (
+            #"{"user_id":7,"provider":"nobody","scopes":[1],"return_to":"//evil.example","confirm":1,"extra":1}"#,
+            ["/user_id", "/scopes", "/confirm", "/provider", "/return_to", "/extra"]
+        ),
     ]
 
     @Test(arguments: faults)

@@ -23,7 +23,7 @@ struct PageTests {
         pages["chooser"] = try await browser.get(chooser)
         let csrf = try #require(pages["chooser"]?.csrf)
         let user = try #require(UserID("42"))
-        let id = try #require(try await service.database.accounts.accounts(of: user).first?.account.id)
+        let id = try #require(try await service.database.accounts.accounts(of: user, limit: 10).items.first?.account.id)
         pages["unlink"] = try await browser.post(chooser, "csrf=\(csrf)&unlink=\(id)")
         pages["forged"] = try await browser.post(chooser, "csrf=x")
         pages["other browser"] = try await Browser(service: service).get(chooser)

@@ -200,10 +200,17 @@ struct ProfileTests {
             let second = try await service.call("POST", "/v1/accounts/\(id)/sync", key: key, fields)
             #expect(first.status == 200 && second.status == 200)
             #expect(first.body == second.body)
+            for name in ["etag", "preference-applied", "cache-control"] {
+                #expect(first[name] != nil && first[name] == second[name])
+            }
             #expect(service.world.state.withLock { $0.syncs.count } == 1)
             let other = try await service.call(
                 "POST", "/v1/accounts/\(id)/sync", key: key, [("Idempotency-Key", "one"), ("Prefer", "wait=11")])
             #expect(other.status == 422)
+            // What was erased is not kept for those who ask twice.
+            #expect(try await service.call("DELETE", "/v1/accounts/\(id)", key: key).status == 204)
+            let gone = try await service.call("POST", "/v1/accounts/\(id)/sync", key: key, fields)
+            #expect(gone.status == 404)
         }
     }
 }

@@ -132,6 +132,7 @@ struct AccountsCommand: AsyncParsableCommand {
             let configuration = try options.load()
             configuration.bootstrapLogging()
             try await reportingFailures(database: configuration.databasePath) {
+                try configuration.requireDatabase()
                 let service = try ServiceAssembly(configuration, servesAlone: false)
                 guard let unlinked = try await service.database.accounts.unlink(id) else {
                     await service.close()

@@ -2,6 +2,7 @@ import Accounts
 import ArgumentParser
 import JSON
 import Store
+import YAML
 
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,12 +21,21 @@ struct KeysCommand: AsyncParsableCommand {
         @Argument(help: "What the key is for, to recognise it later.") var name: String
         @Option(name: .customLong("scope"), parsing: .singleValue, help: "What the key may do; repeat for more.")
         var scopes: [String]
+        @Option(
+            help: ArgumentHelp("After which time it is no key any more, such as 90d.", valueName: "time"),
+            transform: { text in
+                guard let duration = Duration(configured: text), duration > .zero else {
+                    throw ValidationError("expected a time such as 12h or 90d")
+                }
+                return duration
+            })
+        var expires: Duration?
         @OptionGroup var options: ConfigurationOptions
 
         @Flag(help: "Print the key with its id and its scopes as one JSON object.") var json = false
 
         func validate() throws {
-            _ = try wanted()
+            if try wanted().isEmpty { throw ValidationError("A key needs a scope to be of any use.") }
             guard (1...255).contains(name.unicodeScalars.count) else {
                 throw ValidationError("The name of a key has 1 to 255 characters.")
             }
@@ -33,8 +43,9 @@ struct KeysCommand: AsyncParsableCommand {
 
         func run() async throws {
             let wanted = try wanted()
-            try await withDatabase(options) { database in
-                let (key, secret) = try await database.apiKeys.create(name: name, scopes: wanted)
+            try await withDatabase(options, creates: true) { database in
+                let (key, secret) = try await database.apiKeys.create(
+                    name: name, scopes: wanted, expiresAt: expires.map { SystemTime().now() + $0 })
                 guard !json else {
                     var object = key.json.object ?? JSONObject()
                     object["secret"] = .string(secret.reveal { $0 })
@@ -68,6 +79,11 @@ struct KeysCommand: AsyncParsableCommand {
         @OptionGroup var options: ConfigurationOptions
         @Flag(help: "One JSON object a line.") var json = false
 
+        private static func validity(_ key: APIKey) -> String {
+            guard let end = key.expiresAt else { return "valid" }
+            return (end <= SystemTime().now() ? "expired " : "valid until ") + end.rfc3339
+        }
+
         func run() async throws {
             try await withDatabase(options) { database in
                 let keys = try await database.apiKeys.list()
@@ -80,7 +96,7 @@ struct KeysCommand: AsyncParsableCommand {
                         [
                             key.id.rawValue, key.name, key.scopes.map(\.rawValue).sorted().joined(separator: ","),
                             key.createdAt.rfc3339, key.lastUsedAt?.rfc3339 ?? "never",
-                            key.revokedAt.map { "revoked \($0.rfc3339)" } ?? "valid",
+                            key.revokedAt.map { "revoked \($0.rfc3339)" } ?? Self.validity(key),
                         ]
                     }
                     Terminal.say(Terminal.table(["ID", "NAME", "SCOPES", "CREATED", "LAST USED", "STATE"], rows))

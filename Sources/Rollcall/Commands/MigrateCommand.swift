@@ -10,7 +10,7 @@ struct MigrateCommand: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        try await withDatabase(options) { database in
+        try await withDatabase(options, creates: true) { database in
             try await database.check()
             Terminal.note("\(database.path) is at this program's schema.")
         }

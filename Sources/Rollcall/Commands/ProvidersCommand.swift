@@ -69,7 +69,8 @@ struct ProvidersCommand: AsyncParsableCommand {
             let configuration = try options.load()
             try await reportingFailures {
                 let catalog = try ServiceAssembly.catalog(configuration)
-                for problem in catalog.problems where problem.subject == id || problem.subject.contains("\(id).yaml") {
+                for problem in catalog.problems
+                where problem.subject == id || problem.subject.split(separator: "/").last == "\(id).yaml" {
                     Terminal.note("✗ \(problem.problem)")
                 }
                 guard let id = ProviderID(id), let provider = catalog[id] else {

@@ -31,6 +31,7 @@ struct SyncCommand: AsyncParsableCommand {
         let configuration = try options.load()
         configuration.bootstrapLogging()
         try await reportingFailures(database: configuration.databasePath) {
+            try configuration.requireDatabase()
             let service = try ServiceAssembly(configuration, servesAlone: false)
             if once {
                 try await syncOnce(service)

@@ -39,6 +39,8 @@ struct ServiceConfiguration: Sendable {
         case text(Secret, place: String)
         /// Made on the first start where it does not exist.
         case file(String)
+        /// systemd's, which shows it to the unit's group as well (mode 0440); never made here.
+        case credential(String)
     }
 }
 

@@ -43,7 +43,7 @@ struct SettingReader {
         } else if let directory = environment["CREDENTIALS_DIRECTORY"], sources.find("vault.key_file") == nil {
             // systemd's LoadCredential=rollcall-vault-key:… (systemd.exec(5)).
             let path = directory + "/rollcall-vault-key"
-            if FileManager.default.fileExists(atPath: path) { keySource = .file(path) }
+            if FileManager.default.fileExists(atPath: path) { keySource = .credential(path) }
         }
         var configuration = ServiceConfiguration(
             publicURL: publicURL,

@@ -15,12 +15,12 @@ struct APIAuthentication: Sendable {
 
     func key(for request: Request, _ context: WebContext, scope: APIKeyScope) throws -> APIKey {
         try QueryReader.refuseCredentials(in: request)
-        guard let field = request.headers[.authorization] else {
+        guard let field = request.headers[.authorization], let token = Self.token(field) else {
             throw Problem(
                 .unauthorized, .missingKey, "An API key is needed", detail: "Send it as Authorization: Bearer.",
                 headers: [.wwwAuthenticate: #"Bearer realm="rollcall""#])
         }
-        guard let key = try Self.token(field).flatMap({ try keys.authenticate($0) }) else {
+        guard let key = try keys.authenticate(token) else {
             if let wait = refusals.take(site.client(of: request, context), now: time.now()) {
                 throw Problem.rateLimited(wait: wait)
             }
@@ -38,7 +38,7 @@ struct APIAuthentication: Sendable {
         return key
     }
 
-    /// What stands after `Bearer`, in any case; `nil` for other schemes.
+    /// What stands after `Bearer`, in any case; `nil` for other schemes, which are not ours to judge (RFC 6750 §3.1).
     private static func token(_ field: String) -> String? {
         guard field.utf8.count > bearer.count else { return nil }
         guard zip(field.utf8, bearer).allSatisfy({ $0 | 0x20 == $1 }) else { return nil }
@@ -60,6 +60,7 @@ struct APIRequest: Sendable {
     /// - Throws: the 404 that a missing account gets, for ids of other types as well.
     func accountID() throws(Problem) -> AccountID {
         guard let id = AccountID(parameter("id")) else { throw .accountNotFound }
+        context.notes["account"] = id.rawValue
         return id
     }
 }

@@ -24,7 +24,13 @@ struct AccountRoutes: Sendable {
         filter.username = query.value("username", "must have 1 to 320 characters", Self.term)
         filter.changedSince = query.value("changed_since", "must be a time as of RFC 3339") { Timestamp(rfc3339: $0) }
         try query.finish()
-        let accounts = try await database.accounts.list(filter, after: page.after, limit: page.limit)
+        let accounts: Page<LinkedAccount>
+        do {
+            accounts = try await database.accounts.list(filter, after: page.after, limit: page.limit)
+        } catch {
+            guard page.after != nil, case .inconsistent = error else { throw error }
+            throw Problem.invalid(query: "after", "is not a cursor of this list")
+        }
         return .json(.list(accounts.items.map { $0.output() }, next: accounts.next))
     }
 
@@ -35,15 +41,11 @@ struct AccountRoutes: Sendable {
         var query = try QueryReader(call.http)
         let page = query.page()
         try query.finish()
+        let after = page.after.flatMap { AccountID($0) }
+        if page.after != nil, after == nil { throw Problem.invalid(query: "after", "is not a cursor of this list") }
         guard let user = UserID(call.parameter("user_id")) else { return .json(.list([], next: nil)) }
-        let accounts = try await database.accounts.accounts(of: user)
-            .sorted { $0.account.id < $1.account.id }
-            .drop { account in page.after.map { account.account.id.rawValue <= $0 } ?? false }
-        let shown = accounts.prefix(page.limit)
-        return .json(
-            .list(
-                shown.map { $0.account.output(claims: $0.claims) },
-                next: accounts.count > shown.count ? shown.last?.account.id.rawValue : nil))
+        let accounts = try await database.accounts.accounts(of: user, after: after, limit: page.limit)
+        return .json(.list(accounts.items.map { $0.account.output(claims: $0.claims) }, next: accounts.next))
     }
 
     /// GET /v1/accounts/{id}

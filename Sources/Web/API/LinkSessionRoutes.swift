@@ -12,7 +12,14 @@ struct LinkSessionRoutes: Sendable {
 
     func create(_ call: APIRequest) async throws -> Response {
         var (fields, bytes) = try await call.http.jsonFields()
-        let order = try Self.read(&fields)
+        let order = Self.read(&fields)
+        if fields.isRefused {
+            // The answer names all that is wrong, not the wrong types alone.
+            for fault in linking.faults(in: order) where !fields.isRefused(fault.pointer) {
+                fields.refuse(String(fault.pointer.dropFirst()), fault.detail)
+            }
+        }
+        try fields.finish()
         return try await replays.answer(call, identity: bytes) {
             let session: LinkSession
             let url: Secret
@@ -31,7 +38,7 @@ struct LinkSessionRoutes: Sendable {
     }
 
     /// The types alone; what the values may be, `Linking` says.
-    private static func read(_ fields: inout RequestFields) throws -> AccountLinking.Order {
+    private static func read(_ fields: inout RequestFields) -> AccountLinking.Order {
         let user = fields.required("user_id", "must be a string") { $0.string }
         let label = fields.optional("user_label", "must be a string") { $0.string }
         let provider = fields.optional("provider", "must be a string") { $0.string }
@@ -42,7 +49,6 @@ struct LinkSessionRoutes: Sendable {
         }
         let returnTo = fields.optional("return_to", "must be a string") { $0.string }
         let confirm = fields.optional("confirm", "must be true or false") { $0.bool }
-        try fields.finish()
         return AccountLinking.Order(
             userID: user ?? "", userLabel: label, provider: provider, scopes: scopes, returnTo: returnTo,
             confirm: confirm ?? true)

@@ -34,20 +34,25 @@ struct ProfileRoutes: Sendable {
         try query.finish()
         _ = try await call.http.bytes(upTo: ConnectionLimits.bodyBytesMax)
         let seconds = Preferences.wait(call.http.headers)
-        return try await replays.answer(call, identity: Array("wait=\(seconds ?? -1)".utf8)) {
-            var fields: HTTPFields = [:]
-            if let seconds { fields[.preferenceApplied] = "wait=\(seconds)" }
+        var applied: HTTPFields = [:]
+        if let seconds { applied[.preferenceApplied] = "wait=\(seconds)" }
+        func answer(_ status: HTTPResponse.Status) async throws -> Replays.Answer {
+            if status == .ok {
+                guard let document = try database.profiles.document(account: id) else { throw Self.notFound }
+                var fields = applied
+                fields.append(contentsOf: Self.fields(document))
+                return Replays.Answer(status: .ok, body: document.bytes, fields: fields)
+            }
+            guard let account = try await database.accounts.account(id) else { throw Problem.accountNotFound }
+            return Replays.Answer(status: .accepted, body: Array(account.output().text.utf8), fields: applied)
+        }
+        return try await replays.answer(call, identity: Array("wait=\(seconds ?? -1)".utf8), again: answer) {
             switch await sync.now(id, seconds.map { .seconds($0) }) {
             case .noSuchAccount: throw Problem.accountNotFound
             case .failed(let problem) where seconds != nil: throw Problem(problem, now: time.now())
             case .paused: throw Problem.accountPaused
-            case .synced where seconds != nil:
-                guard let document = try database.profiles.document(account: id) else { throw Self.notFound }
-                fields.append(contentsOf: Self.fields(document))
-                return Replays.Answer(status: .ok, body: document.bytes, fields: fields)
-            case .synced, .pending, .failed:
-                guard let account = try await database.accounts.account(id) else { throw Problem.accountNotFound }
-                return Replays.Answer(status: .accepted, body: Array(account.output().text.utf8), fields: fields)
+            case .synced where seconds != nil: return try await answer(.ok)
+            case .synced, .pending, .failed: return try await answer(.accepted)
             }
         }
     }

@@ -1,12 +1,14 @@
 import Accounts
 import HTTPTypes
 import Hummingbird
+import Logging
 import Store
 
 /// `Idempotency-Key`: a client that repeats a request, because it never saw the answer, gets the answer of the first.
 /// Only successes are kept; a request that failed may be tried again under its key.
 struct Replays: Sendable {
     let store: IdempotencyStore
+    let logger: Logger
 
     static let keyLengthMax = 255
 
@@ -26,9 +28,13 @@ struct Replays: Sendable {
         }
     }
 
-    /// - Parameter identity: what tells this request from another one at the same address.
+    /// - Parameters:
+    ///   - identity: what tells this request from another one at the same address.
+    ///   - again: where it is there, the body is not kept, so that what was erased since is not given out; it makes
+    ///     the repeated answer from what there is now.
     func answer(
-        _ call: APIRequest, identity: [UInt8], _ make: () async throws -> Answer
+        _ call: APIRequest, identity: [UInt8], again: ((HTTPResponse.Status) async throws -> Answer)? = nil,
+        _ make: () async throws -> Answer
     ) async throws -> Response {
         let keys = call.http.headers[values: .idempotencyKey]
         guard let key = keys.first else { return try await make().response }
@@ -41,11 +47,8 @@ struct Replays: Sendable {
         switch try await store.begin(key: key, apiKey: call.key.id, request: request) {
         case .new: break
         case .repeated(let stored):
-            var fields: HTTPFields = [.contentType: stored.contentType, .cacheControl: "private, no-store"]
-            fields[.location] = stored.location
-            return Response(
-                status: HTTPResponse.Status(code: stored.status), headers: fields,
-                body: ResponseBody(byteBuffer: ByteBuffer(bytes: stored.body)))
+            if let again { return try await again(HTTPResponse.Status(code: stored.status)).response }
+            return Answer(status: HTTPResponse.Status(code: stored.status), body: stored.body).response
         case .underWay:
             throw Problem(
                 .conflict, .requestInProgress, "The first request with this key is not answered yet",
@@ -55,15 +58,24 @@ struct Replays: Sendable {
                 .unprocessableContent, .idempotencyKeyReused, "The key belongs to another request",
                 detail: "An Idempotency-Key stands for one request. Use a new one.")
         }
+        let answer: Answer
         do {
-            let answer = try await make()
-            try await store.finish(
-                key: key, apiKey: call.key.id,
-                StoredResponse(status: answer.status.code, contentType: "application/json", body: answer.body))
-            return answer.response
+            answer = try await make()
         } catch {
-            try await store.abandon(key: key, apiKey: call.key.id)
+            await settle(call) { try await store.abandon(key: key, apiKey: call.key.id, request: request) }
             throw error
+        }
+        let kept = StoredResponse(status: answer.status.code, body: again == nil ? answer.body : [])
+        await settle(call) { try await store.finish(key: key, apiKey: call.key.id, request: request, kept) }
+        return answer.response
+    }
+
+    /// What happened has happened: that it can't be noted down changes nothing about the answer.
+    private func settle(_ call: APIRequest, _ note: () async throws -> Void) async {
+        do { try await note() } catch {
+            logger.warning(
+                "An Idempotency-Key can't be settled",
+                metadata: ["request_id": "\(call.context.requestID)", "error": "\(error)"])
         }
     }
 }

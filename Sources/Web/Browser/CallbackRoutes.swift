@@ -79,14 +79,12 @@ struct CallbackRoutes: Sendable {
         else { return nothing }
         switch result {
         case .linked(let id):
-            guard let account = try await flow.database.accounts.account(id), cookie.isFor(account.userID) else {
-                return nothing
-            }
-            let claims = try await flow.database.accounts.accounts(of: account.userID)
-                .first { $0.account.id == id }?.claims
+            guard let found = try await flow.database.accounts.accountWithClaims(id), cookie.isFor(found.account.userID)
+            else { return nothing }
+            let account = found.account
             let badge = flow.badge(account.provider)
             let page = LinkedPage(
-                title: "\(badge.name) is linked", provider: badge, name: LinkFlow.label(account, claims: claims))
+                title: "\(badge.name) is linked", provider: badge, name: LinkFlow.label(account, claims: found.claims))
             return site.html(.ok, page, requestID: context.requestID)
         case .failed(let code, let provider):
             return flow.message(.ok, FailureText(code: code, provider: flow.badge(provider).name), code: code, context)

@@ -9,6 +9,9 @@ import Store
 struct LinkPageRoutes: Sendable {
     let flow: LinkFlow
 
+    /// On one page; who has more sees the rest once some are unlinked.
+    private static let accountsShownMax = 200
+
     private var site: Site { flow.site }
 
     /// HEAD /link/{token}: link previews and the like. Says nothing, does nothing.
@@ -38,14 +41,9 @@ struct LinkPageRoutes: Sendable {
             flow.countFailure(request, context)
             return flow.message(.badRequest, .otherBrowser, code: "other_browser", context)
         }
-        var response: Response
-        if let provider = bound.provider, !bound.confirm {
-            response = try await start(provider, token, bound, cookie, request, context)
-        } else {
-            response = try await page(bound, cookie, context)
-        }
-        response.headers.append(HTTPField(name: .setCookie, value: cookie.setCookie(site)))
-        return response
+        context.notes.cookie = cookie.setCookie(site)
+        guard let provider = bound.provider, !bound.confirm else { return try await page(bound, cookie, context) }
+        return try await start(provider, token, bound, cookie, request, context)
     }
 
     /// POST /link/{token}: goes to the provider, or unlinks. Only from a form that this browser was shown.
@@ -123,7 +121,7 @@ struct LinkPageRoutes: Sendable {
     private func chooser(
         _ session: LinkSession, _ cookie: BrowserCookie, _ context: WebContext, notice: String? = nil
     ) async throws -> Response {
-        let accounts = try await flow.database.accounts.accounts(of: session.userID)
+        let accounts = try await flow.database.accounts.accounts(of: session.userID, limit: Self.accountsShownMax).items
         let page = ChooserPage(
             user: LinkFlow.userText(session), csrf: cookie.csrfToken(session: session.id),
             providers: flow.catalog.providers.filter(\.isReady).map { flow.badge($0) },
@@ -147,8 +145,10 @@ struct LinkPageRoutes: Sendable {
     private func unlink(
         _ id: String, _ form: FormParameters, _ session: LinkSession, _ cookie: BrowserCookie, _ context: WebContext
     ) async throws -> Response {
-        let accounts = try await flow.database.accounts.accounts(of: session.userID)
-        guard session.provider == nil, let account = accounts.first(where: { $0.account.id.rawValue == id }) else {
+        guard session.provider == nil, let id = AccountID(id),
+            let account = try await flow.database.accounts.accountWithClaims(id),
+            account.account.userID == session.userID
+        else {
             return flow.message(.notFound, .badForm, code: "account_not_found", context)
         }
         let shown = shown(account)

@@ -24,10 +24,11 @@ struct Conventions: RouterMiddleware {
         do {
             try Self.checkTarget(request)
             response = try await next(request, context)
-        } catch let error as HTTPParserError {
-            throw error  // the connection answers it
         } catch {
             response = answer(to: error, request, context)
+        }
+        if let cookie = context.notes.cookie {
+            response.headers.append(HTTPField(name: .setCookie, value: cookie))
         }
         response.headers[.requestID] = context.requestID
         response.headers[.xContentTypeOptions] = "nosniff"
@@ -105,6 +106,10 @@ extension Problem {
     static func describing(_ error: any Error, allowed: [HTTPRequest.Method]) -> Problem {
         switch error {
         case let problem as Problem: problem
+        case is HTTPParserError:
+            Problem(
+                .badRequest, .malformedRequest, "Not HTTP", detail: "The body can't be read as HTTP/1.1 frames it.",
+                headers: [.connection: "close"])
         case is NIOTooManyBytesError: .contentTooLarge(limit: ConnectionLimits.bodyBytesMax)
         case let error as HTTPError where error.status == .notFound && allowed.isEmpty: .routeNotFound
         case let error as HTTPError where error.status == .notFound:

@@ -22,7 +22,6 @@ struct Problem: Error {
         case accountSuspended = "account_suspended"
         case accountPaused = "account_paused"
         case credentialDamaged = "credential_damaged"
-        case tooManyLinkSessions = "too_many_link_sessions"
         case requestInProgress = "request_in_progress"
         case contentTooLarge = "content_too_large"
         case uriTooLong = "uri_too_long"

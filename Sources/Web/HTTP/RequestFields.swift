@@ -35,6 +35,13 @@ struct RequestFields {
         return optional(name, expected, convert)
     }
 
+    var isRefused: Bool { !errors.isEmpty }
+
+    /// Whether something is said of that member, or of a part of it.
+    func isRefused(_ pointer: String) -> Bool {
+        errors.contains { pointer == $0.pointer || pointer.hasPrefix($0.pointer + "/") }
+    }
+
     /// - Parameter name: a member's name, or a path below it with `/`; `~` and `/` in names themselves don't occur.
     mutating func refuse(_ name: String, _ detail: String) {
         errors.append(Problem.FieldError(pointer: "/" + name, detail: detail))

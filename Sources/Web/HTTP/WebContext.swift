@@ -28,6 +28,15 @@ final class RequestNotes: Sendable {
     }
 
     var all: [String: String] { stored.withLock { $0 } }
+
+    private let storedCookie = Mutex<String?>(nil)
+
+    /// A `Set-Cookie` that goes with whatever is answered, a problem too: what was bound to a secret that the browser
+    /// then never got could not be gone on with.
+    var cookie: String? {
+        get { storedCookie.withLock { $0 } }
+        set { storedCookie.withLock { $0 = newValue } }
+    }
 }
 
 extension HTTPField.Name {
