@@ -357,7 +357,11 @@ import Testing
         let fixture = try Fixture()
         let store = fixture.database.accounts
         let batch = [try imported("1")]
-        guard case .created(let id) = try await store.importAccounts(batch)[0] else { return }
+        let first = try await store.importAccounts(batch)
+        guard case .created(let id) = first[0] else {
+            Issue.record("\(first)")
+            return
+        }
         _ = try await fixture.database.credentials.beginRefresh(id, owner: "a", lease: .seconds(60))
         let rotated = Credential.example(access: "access-EXAMPLE-2", refresh: "refresh-EXAMPLE-2")
         #expect(try await fixture.database.credentials.commitRefresh(id, owner: "a", from: 1, rotated))

@@ -122,6 +122,7 @@ struct SyncOnDemandTests {
         let fixture = try Fixture()
         let id = try await fixture.link()
         let before = try fixture.document(id)
+        fixture.time.advance(by: .seconds(1800))
         fixture.nextProfile(503)
         guard case .failed(let failure) = try await fixture.engine().onDemand.sync(id, waitingAtMost: .seconds(5))
         else {
