@@ -174,7 +174,7 @@ try:
     check(heading() == "This link has been used" and code() == "link_used", f"used: {heading()} ({code()})")
     look("used")
     driver.get(demo["url"] + "/nothing-here")
-    check(code() == "not_found", f"not-found: {heading()} ({code()})")
+    check(heading() == "Not found" and code() == "route_not_found", f"not-found: {heading()} ({code()})")
     look("not-found")
     print(f"browser: {checks} checks passed; screenshots in {SCREENSHOTS}")
 except BaseException:
