@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite struct GitHubTests {
+@Suite(.timeLimit(.minutes(5))) struct GitHubTests {
     @Test func `answers with a form unless JSON is accepted`() async throws {
         try await Journey.run(.github) { journey in
             let form = await journey.token(

@@ -6,7 +6,7 @@ import Testing
 @testable import Rollcall
 
 /// The program as a person or a script meets it: arguments in, text and an exit code out.
-@Suite struct CommandTests {
+@Suite(.timeLimit(.minutes(10))) struct CommandTests {
     let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }

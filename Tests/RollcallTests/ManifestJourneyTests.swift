@@ -6,7 +6,7 @@ import Testing
 
 /// Each built-in manifest through a whole life at the site that plays it, its quirks on: link, read, a sync that finds
 /// nothing and one that finds a change, a refresh, unlink and revocation.
-@Suite struct ManifestJourneyTests {
+@Suite(.timeLimit(.minutes(10))) struct ManifestJourneyTests {
     static let providers =
         DemoProvider.all + [
             DemoProvider(id: "work", manifest: "oidc", site: .openID("work")),

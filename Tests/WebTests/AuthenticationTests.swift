@@ -9,7 +9,7 @@ import Testing
 
 @testable import Web
 
-struct AuthenticationTests {
+@Suite(.timeLimit(.minutes(5))) struct AuthenticationTests {
     static let account = "acc_00000000000000000000000000"
     /// Every call that needs a key, and the one scope that lets it pass.
     static let calls: [(method: String, target: String, scope: APIKeyScope)] = [
