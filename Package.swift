@@ -97,7 +97,7 @@ let package = Package(
         tests("JSONPath", "JSON"),
         tests("YAML"),
         tests("Cryptography"),
-        tests("Transfer", "CCurl"),
+        tests("Transfer", "Accounts", "CCurl", "OAuth"),
         tests("OAuth", "Accounts", "Cryptography", "JSON", "Transfer", fixtures: true),
         tests("Providers", "Accounts", "Cryptography", "JSON", "OAuth", "Transfer", "YAML", fixtures: true),
         tests("Store", "Accounts", "Cryptography"),

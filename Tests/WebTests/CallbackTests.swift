@@ -109,7 +109,14 @@ import Transfer
                 #expect(try await browser.get("/callback/alpha?code=abc&state=\(state)").status == 303)
             default:
                 #expect(item.expect.hasPrefix("reject"), "\(item.name) is not handled above")
-                #expect(response.status == 400 || provider == "gamma" && response.status == 303, "\(response.status)")
+                if provider == "gamma" {
+                    // The state is ours, so the session ends, and its own page says how.
+                    #expect(response.status == 303 && response["location"] == "/linked", "\(response.status)")
+                    let page = try await browser.get("/linked")
+                    #expect(page.text.contains("<code>invalid_callback</code>"), "\(page.text)")
+                } else {
+                    #expect(response.status == 400, "\(response.status)")
+                }
                 #expect(exchanges == 0 && accounts == 0)
             }
             if let usable {
