@@ -183,7 +183,7 @@ providers:
             time.sleep(0.1)
         request = urllib.request.Request(
             self.simulator_base + "/discord/api/v10/users/@me",
-            headers={"Authorization": "Bearer " + token["access_token"], "User-Agent": "DiscordBot (crash test, 1)"})
+            headers={"Authorization": "Bearer " + token["access_token"], "User-Agent": "DiscordBot (https://example.com, 1)"})
         if json.load(urllib.request.urlopen(request, timeout=10))["id"] != profile["subject"]:
             fail(f"after {after}: the token is somebody else's")
         counts["accounts checked"] += 1
