@@ -90,7 +90,7 @@ let package = Package(
             ], swiftSettings: strict),
         .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
         .target(
-            name: "TestSupport", dependencies: ["Accounts", "Transfer"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Accounts", "Transfer", logging], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("Accounts"),
         tests("JSON"),
@@ -104,8 +104,7 @@ let package = Package(
         tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),
         tests("Sync", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Transfer"),
         tests(
-            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer",
-            fixtures: true),
+            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer"),
         .testTarget(
             name: "ProviderSimulatorTests", dependencies: ["ProviderSimulator", crypto, cryptoExtras],
             swiftSettings: strict),

@@ -47,14 +47,14 @@ import Testing
     static let state = "EXAMPLE-state-0000000000000000000000000000"
 
     @Test func `every case has a verdict and every verdict a case`() throws {
-        let names = try Fixtures.cases("generic/callback_cases.json").map(\.name)
+        let names = try Fixtures.cases("../../Fixtures/callback_cases.json").map(\.name)
         #expect(names.count == 29)
         #expect(Set(names) == Set(Self.verdicts.keys).union(Self.coveredByCallbackTests))
     }
 
     @Test(arguments: verdicts.keys.sorted()) func `reads or refuses`(name: String) throws {
         let sample = try #require(
-            try Fixtures.cases("generic/callback_cases.json").first { $0.name == name }
+            try Fixtures.cases("../../Fixtures/callback_cases.json").first { $0.name == name }
         ).case
         var query = try Fixtures.expand(try #require(sample["query"]?.string))
         var server = AuthorizationServer.example

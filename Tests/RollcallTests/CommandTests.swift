@@ -265,6 +265,15 @@ import Testing
         #expect(try folder.text("afile").hasPrefix("no database"))
     }
 
+    @Test func `says where the next test could not be run`() {
+        guard !ReadOnlyFolder.isPossible else { return }
+        print(
+            """
+            NOTE: 'a folder that can't be written is said plainly' was not run: this is root, for whom modes say \
+            nothing, without the right to mount a folder read-only. Run the tests as another user.
+            """)
+    }
+
     /// As root, modes say nothing: a read-only mount in a namespace of its own stands in for them.
     @Test(.enabled(if: ReadOnlyFolder.isPossible, "needs a user other than root, or the right to mount"))
     func `a folder that can't be written is said plainly`() async throws {

@@ -294,35 +294,3 @@ final class Fixture: Sendable {
         return .success(response)
     }
 }
-
-/// Keeps what is logged.
-final class LogRecorder: LogHandler, Sendable {
-    struct Line: Sendable {
-        var level: Logger.Level
-        var message: String
-        var metadata: [String: String]
-    }
-
-    private let kept = Mutex<[Line]>([])
-
-    var lines: [Line] { kept.withLock { $0 } }
-
-    // One recorder stands for every logger: what loggers set for themselves is not kept.
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
-    }
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-
-    func log(event: LogEvent) {
-        let metadata = (event.metadata ?? [:]).mapValues { "\($0)" }
-        kept.withLock { $0.append(Line(level: event.level, message: "\(event.message)", metadata: metadata)) }
-    }
-}

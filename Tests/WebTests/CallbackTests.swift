@@ -20,7 +20,8 @@ import Transfer
     }
 
     static let cases: [Case] = {
-        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/callback_cases.json")
+        let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Fixtures/callback_cases.json")
         guard let data = try? Data(contentsOf: file), let document = try? JSONValue(parsing: Array(data)) else {
             return []
         }
