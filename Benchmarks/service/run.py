@@ -1,5 +1,6 @@
 """Processor time per cached-profile read against the same server's empty endpoint, and resident memory of idling,
-importing and syncing at two sizes. Ratios are taken within one run; see `scripts/bench`.
+importing and syncing at two sizes. Ratios are taken within one run; see `scripts/bench`. Exits 1 where memory grows with
+the number of accounts or idling takes too much of it.
 
 Usage: run.py PATH_OF_ROLLCALL [ACCOUNTS]
 """
@@ -7,37 +8,22 @@ import json
 import os
 import pathlib
 import re
-import resource
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "Tests" / "Support"))
+from rollcall_process import free_port, wait_for  # noqa: E402
 
 ROLLCALL, ACCOUNTS = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
 HERE = pathlib.Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
 # The simulator's bulk person n, who signs in with EXAMPLE-bulk-n, has this id and n added.
 FIRST_SUBJECT = 500_000_000
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(url):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            return urllib.request.urlopen(url, timeout=2).read()
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"nothing answers at {url}")
+# What fails the run: the peak memory of ten times the accounts against that of the few, and the memory of idling.
+GROWTH_MAX, IDLE_MB_MAX = 1.15, 60
 
 
 def cpu_seconds(pid):
@@ -112,8 +98,9 @@ simulator_port = free_port()
 simulator = subprocess.Popen(
     [ROLLCALL, "simulator", "--port", str(simulator_port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 service = None
+excesses = []
 try:
-    wait_for(f"http://127.0.0.1:{simulator_port}/control")
+    wait_for(f"http://127.0.0.1:{simulator_port}/control", simulator)
     small = ACCOUNTS // 10
     with tempfile.TemporaryDirectory() as folder:
         _, _, few = fill(folder, simulator_port, small)
@@ -124,14 +111,19 @@ try:
             print(f"{step:7} {ACCOUNTS} accounts: {wall:6.1f} s wall, {cpu / ACCOUNTS * 1e6:6.1f} us of processor an "
                   f"account, peak memory {peak:5.1f} MB; {small} accounts: {few[step][2]:5.1f} MB; "
                   f"ratio {peak / few[step][2]:.2f}")
+            if peak / few[step][2] > GROWTH_MAX:
+                excesses.append(f"{step}: memory grows {peak / few[step][2]:.2f} times, at most {GROWTH_MAX} is right")
         key = subprocess.run(
             [ROLLCALL, "keys", "create", "bench", "--scope", "accounts:read", "--config", configuration],
             check=True, capture_output=True, text=True).stdout.strip()
         service = subprocess.Popen([ROLLCALL, "serve", "--config", configuration],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         base = f"http://127.0.0.1:{port}"
-        wait_for(base + "/readyz")
-        print(f"idle    resident {status_mb(service.pid, 'VmRSS'):5.1f} MB, anonymous "
+        wait_for(base + "/readyz", service)
+        idle = status_mb(service.pid, "VmRSS")
+        if idle > IDLE_MB_MAX:
+            excesses.append(f"idle: {idle:.1f} MB resident, at most {IDLE_MB_MAX} are right")
+        print(f"idle    resident {idle:5.1f} MB, anonymous "
               f"{status_mb(service.pid, 'RssAnon'):5.1f} MB, with {ACCOUNTS} accounts")
         script = pathlib.Path(folder) / "read.lua"
         script.write_text(f"""
@@ -160,3 +152,6 @@ finally:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 process.kill()
+for excess in excesses:
+    print(f"FAILED: {excess}", file=sys.stderr)
+sys.exit(1 if excesses else 0)

@@ -121,7 +121,9 @@ struct TokenResponseBody {
         let seconds: Double? =
             switch value {
             case .number(let number): number.double
-            case .string(let text): text.utf8.count <= 32 ? Double(text) : nil
+            // Swift reads hexadecimal and names as well; JSON has neither.
+            case .string(let text):
+                text.utf8.count <= 32 && text.utf8.allSatisfy("0123456789+-.eE".utf8.contains) ? Double(text) : nil
             default: nil
             }
         guard let seconds, seconds >= 0 else { return nil }

@@ -9,6 +9,7 @@ struct DiscordRules: SiteRules {
         var switches = SimulatorSwitches()
         switches.accessTokenLifetime = 604_800
         switches.requiresUserAgent = true
+        switches.clientLimit = SimulatedLimit(count: 50, seconds: 1)
         switches.invalidRequestLimit = SimulatedLimit(count: 10_000, seconds: 600)
         return switches
     }
@@ -111,7 +112,7 @@ struct DiscordRules: SiteRules {
         case .success(let client):
             site.state.withLock { state in
                 state.counters.revocations += 1
-                guard let holder = form["token"].flatMap({ state.ledger.holder(ofToken: $0) }),
+                guard let holder = form["token"].flatMap({ state.ledger.holder(ofLiveToken: $0, now: call.now) }),
                     holder.client == client.id
                 else { return }
                 state.ledger.end(holder)
@@ -125,6 +126,11 @@ struct DiscordRules: SiteRules {
     var tokenSchemes: [String] { ["bearer"] }
     func unauthorized(_ call: Call) -> Reply { .json(401, ["message": "401: Unauthorized", "code": 0]) }
     func missingUserAgent() -> Reply { .text(403, "error code: 1010") }
+
+    /// `DiscordBot (url, version)`, with whatever follows.
+    func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool {
+        value.prefixMatch(of: /DiscordBot \([^\s,()]+, [^\s,()]+\)/) != nil
+    }
 
     func resource(
         _ endpoint: SimulatedEndpoint, _ bearer: Bearer, switches: SimulatorSwitches, _ call: Call

@@ -144,11 +144,15 @@ struct GitHubRules: SiteRules {
         return .text(200, form.text, contentType: "application/x-www-form-urlencoded; charset=utf-8")
     }
 
+    /// The API alone minds; `github.com`, where tokens are had, does not.
+    func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool {
+        endpoint == .token || !value.isEmpty
+    }
+
     // MARK: The app's own requests about tokens
 
     /// `DELETE /applications/{client_id}/token` and `/grant`, `POST /applications/{client_id}/token`.
     func other(_ endpoint: SimulatedEndpoint, _ site: Site, _ call: Call) -> Reply {
-        if call.userAgent.isEmpty { return missingUserAgent() }
         let named = call.path.split(separator: "/").dropFirst(2).first.map { Form.decoded($0.utf8) }
         guard let basic = call.token(schemes: ["basic"]),
             let (id, secret) = BasicCredentials.read(basic, isFormEncoded: false),

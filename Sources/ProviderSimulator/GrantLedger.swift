@@ -149,8 +149,10 @@ struct GrantLedger: Sendable {
         else { return .refused }
         if let expiresAt = found.expiresAt, expiresAt <= now { return .refused }
         if let spentAt = found.spentAt {
-            if now - spentAt < Int64(switches.reuseGrace) * 1000, let successor = found.successor {
-                return .replayed(successor)
+            if now - spentAt < Int64(switches.reuseGrace) * 1000,
+                let again = found.successor.flatMap({ left(of: $0, now) })
+            {
+                return .replayed(again)
             }
             if switches.reuseRevokesFamily { end(family: found.family) }
             return .reused
@@ -173,6 +175,19 @@ struct GrantLedger: Sendable {
         return .refreshed(issued)
     }
 
+    /// The same tokens with the lifetimes they have left; `nil` where one of them is spent, expired or ended.
+    private func left(of issued: IssuedTokens, _ now: Int64) -> IssuedTokens? {
+        func seconds(until end: Int64?) -> Int? { end.map { Int($0 - now) / 1000 } }
+        guard let access = accessTokens[issued.accessToken], (access.expiresAt ?? .max) > now,
+            let refresh = issued.refreshToken.flatMap({ refreshTokens[$0] }), refresh.spentAt == nil,
+            (refresh.expiresAt ?? .max) > now
+        else { return nil }
+        var again = issued
+        again.accessLifetime = seconds(until: access.expiresAt)
+        again.refreshLifetime = seconds(until: refresh.expiresAt)
+        return again
+    }
+
     /// What an access token stands for, unless it has expired.
     func access(_ token: String, now: Int64) -> (token: AccessToken, holder: Holder)? {
         guard let found = accessTokens[token], let family = families[found.family] else { return nil }
@@ -193,6 +208,15 @@ struct GrantLedger: Sendable {
     func family(ofToken token: String) -> Int? { accessTokens[token]?.family ?? refreshTokens[token]?.family }
 
     func holder(ofToken token: String) -> Holder? { family(ofToken: token).flatMap { families[$0]?.holder } }
+
+    /// The same for a token that would still be honoured.
+    func holder(ofLiveToken token: String, now: Int64) -> Holder? {
+        if let access = accessTokens[token] { guard (access.expiresAt ?? .max) > now else { return nil } }
+        if let refresh = refreshTokens[token] {
+            guard refresh.spentAt == nil, (refresh.expiresAt ?? .max) > now else { return nil }
+        }
+        return holder(ofToken: token)
+    }
 
     mutating func end(accessToken: String) {
         guard let family = accessTokens.removeValue(forKey: accessToken)?.family else { return }

@@ -22,7 +22,7 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var acceptsPost = true
     /// Id and secret of HTTP Basic are form-decoded, as RFC 6749 §2.3.1 has it.
     package var decodesBasic = true
-    /// Requests to the resource server without User-Agent are refused.
+    /// Requests of programs without a User-Agent that the site takes are refused, at every endpoint.
     package var requiresUserAgent = false
     /// Profile responses carry an ETag and If-None-Match is honoured.
     package var sendsETags = false
@@ -34,7 +34,7 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var tokensPerGrantMax = 0
     /// Of one token, or of one person where the site counts so; `nil` announces a limit and never reaches it.
     package var tokenLimit: SimulatedLimit?
-    /// Of the whole site.
+    /// Of the whole site: every endpoint that programs call.
     package var clientLimit: SimulatedLimit?
     /// Answers of 401, 403 and 429 before the address is banned (quirk G10).
     package var invalidRequestLimit: SimulatedLimit?

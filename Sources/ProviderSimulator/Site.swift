@@ -24,6 +24,10 @@ final class Site: Sendable {
         default: break
         }
         if let ban = ban(call) { return ban }
+        if let refusal = refusalOfAll(endpoint, call) {
+            countInvalid(refusal, call)
+            return refusal
+        }
         let reply =
             switch endpoint {
             case .token: token(call)
@@ -42,6 +46,18 @@ final class Site: Sendable {
             return use.used >= limit.count ? LimitHit(reach: "ban", wait: use.resetsAt - call.now) : nil
         }
         return hit.map { limited($0, call) }
+    }
+
+    /// What holds for every endpoint that programs call: the limit of the whole site, and a User-Agent.
+    private func refusalOfAll(_ endpoint: SimulatedEndpoint, _ call: Call) -> Reply? {
+        let (hit, refusesAgent) = state.withLock { state -> (LimitHit?, Bool) in
+            let refuses = state.switches.requiresUserAgent && !rules.takesUserAgent(call.userAgent, at: endpoint)
+            guard let limit = state.switches.clientLimit else { return (nil, refuses) }
+            let use = state.windows.take("client", limit, now: call.now)
+            return (use.isExceeded ? LimitHit(reach: "global", wait: use.resetsAt - call.now) : nil, refuses)
+        }
+        if let hit { return limited(hit, call) }
+        return refusesAgent ? rules.missingUserAgent() : nil
     }
 
     func countInvalid(_ reply: Reply, _ call: Call) {
@@ -84,15 +100,8 @@ final class Site: Sendable {
 
     private func access(_ endpoint: SimulatedEndpoint, _ call: Call) -> Access {
         state.withLock { state in
-            if state.switches.requiresUserAgent, call.userAgent.isEmpty { return .refused(rules.missingUserAgent()) }
             guard let token = call.token(schemes: rules.tokenSchemes) else { return .refused(rules.unauthorized(call)) }
             guard let bearer = bearer(token, &state, call) else { return .refused(rules.unauthorized(call)) }
-            if let limit = state.switches.clientLimit {
-                let use = state.windows.take("client", limit, now: call.now)
-                if use.isExceeded {
-                    return .limited(LimitHit(reach: "global", wait: use.resetsAt - call.now, person: bearer.person.id))
-                }
-            }
             guard let limit = state.switches.tokenLimit, !bearer.isBulk else {
                 return .granted(bearer, nil, state.switches)
             }

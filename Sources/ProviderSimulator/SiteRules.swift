@@ -40,6 +40,8 @@ protocol SiteRules: TokenTexts, Sendable {
     // The resource server
     var tokenSchemes: [String] { get }
     func unauthorized(_ call: Call) -> Reply
+    /// Where `requiresUserAgent` is on, every endpoint but the browser's refuses what this does not take.
+    func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool
     func missingUserAgent() -> Reply
     func resource(_ endpoint: SimulatedEndpoint, _ bearer: Bearer, switches: SimulatorSwitches, _ call: Call) -> Reply
     /// The key under which requests of a token are counted, and its fields on every answer.
@@ -55,6 +57,7 @@ protocol SiteRules: TokenTexts, Sendable {
 
 extension SiteRules {
     func rotateKeys(forgetting: Bool) throws {}
+    func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool { !value.isEmpty }
 }
 
 /// Whom an access token stands for.

@@ -22,7 +22,7 @@ package actor SyncOnDemand {
     private let accountSync: AccountSync
     private let owner: String
     private let time: any TimeSource
-    private var underWay: Set<AccountID> = []
+    private var underWay: [AccountID: Task<Void, Never>] = [:]
     private var waiters: [AccountID: [Int: Waiter]] = [:]
     private var nextWaiter = 0
 
@@ -43,7 +43,7 @@ package actor SyncOnDemand {
     }
 
     /// - Parameter limit: how long to wait for the outcome. Without it, or once it has passed, the account is made due
-    ///   at once (or the attempt goes on) and the answer is `.pending`.
+    ///   at once (or the attempt goes on) and the answer is `.pending`, as it is for a caller who is cancelled.
     package func sync(_ id: AccountID, waitingAtMost limit: Duration?) async throws(StoreError) -> Answer {
         guard let account = try await accounts.account(id) else { return .noSuchAccount }
         guard let limit else {
@@ -59,27 +59,41 @@ package actor SyncOnDemand {
             let detail = account.problem?.detail ?? "The user has to link the account again."
             return .failed(SyncFailure(disposition: .relink(code), code: code, detail: detail))
         }
-        return await withCheckedContinuation { continuation in
-            nextWaiter += 1
-            let waiter = nextWaiter
-            let timer = Task { [time] in
-                // Cancelled as soon as the attempt is over.
-                guard (try? await time.sleep(for: limit)) != nil else { return }
-                self.giveUp(waiter, on: id)
+        nextWaiter += 1
+        let waiter = nextWaiter
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let timer = Task { [time] in
+                    // Cancelled as soon as the attempt is over.
+                    guard (try? await time.sleep(for: limit)) != nil else { return }
+                    self.giveUp(waiter, on: id)
+                }
+                waiters[id, default: [:]][waiter] = Waiter(continuation: continuation, timer: timer)
+                if underWay[id] == nil {
+                    underWay[id] = Task { self.finish(id, with: await self.attempt(id)) }
+                }
             }
-            waiters[id, default: [:]][waiter] = Waiter(continuation: continuation, timer: timer)
-            if underWay.insert(id).inserted {
-                Task { self.finish(id, with: await self.attempt(id)) }
-            }
+        } onCancel: {
+            // Its turn comes once the waiter is entered: until then this actor is busy.
+            Task { await self.giveUp(waiter, on: id) }
         }
     }
 
+    /// Ends what is under way, for the program ends: the accounts are handed back as they were.
+    package func stop() async {
+        let attempts = Array(underWay.values)
+        for attempt in attempts { attempt.cancel() }
+        for attempt in attempts { await attempt.value }
+    }
+
     private func giveUp(_ waiter: Int, on id: AccountID) {
-        waiters[id]?.removeValue(forKey: waiter)?.continuation.resume(returning: .pending)
+        guard let waiter = waiters[id]?.removeValue(forKey: waiter) else { return }
+        waiter.timer.cancel()
+        waiter.continuation.resume(returning: .pending)
     }
 
     private func finish(_ id: AccountID, with answer: Answer) {
-        underWay.remove(id)
+        underWay[id] = nil
         for waiter in (waiters.removeValue(forKey: id) ?? [:]).values {
             waiter.timer.cancel()
             waiter.continuation.resume(returning: answer)

@@ -1,9 +1,7 @@
 """The browser journey in headless Chromium against `rollcall demo`. See `run`."""
 import json
-import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +10,9 @@ import urllib.request
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
+from rollcall_process import free_port  # noqa: E402
 
 ROLLCALL, SCREENSHOTS = sys.argv[1], pathlib.Path(sys.argv[2])
 SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -24,12 +25,6 @@ def check(condition, what):
     if not condition:
         raise SystemExit(f"FAILED: {what}")
     print(f"  ok  {what}")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def call(method, path, body=None):
@@ -90,6 +85,11 @@ def heading():
     return driver.find_element(By.TAG_NAME, "h1").text
 
 
+def code():
+    """The stable code at the foot of a page that says why something did not work."""
+    return driver.find_element(By.CSS_SELECTOR, "footer code").text
+
+
 def text():
     return driver.find_element(By.TAG_NAME, "body").text
 
@@ -123,7 +123,7 @@ try:
         check("simulat" in text().lower(), f"{provider}: the consent page says that it is simulated")
         look(f"consent-{provider}")
         press("allow")
-        check("linked" in heading().lower(), f"{provider}: {heading()}")
+        check(heading() == f"{name} is linked", f"{provider}: {heading()}")
         check("code=" not in driver.current_url, f"{provider}: the code left the address bar")
         if provider == "discord":
             look("success")
@@ -134,26 +134,48 @@ try:
     for name in ("Discord", "GitHub", "Google"):
         check(name in text(), f"chooser: {name}")
     look("chooser")
+    linked_before = {account["provider"] for account in accounts}
     press("unlink")
-    if len(call("GET", "/v1/users/ada/accounts")["data"]) == 3:
-        look("unlink")
-        press("unlink")
-    check(len(call("GET", "/v1/users/ada/accounts")["data"]) == 2, "chooser: unlinked")
+    asked = heading()
+    name = asked.removeprefix("Unlink ").removesuffix("?")
+    check(asked == f"Unlink {name}?" and name.lower() in linked_before, f"unlink: it is asked first: {asked}")
+    check(len(call("GET", "/v1/users/ada/accounts")["data"]) == 3, "unlink: nothing happened yet")
+    look("unlink")
+    press("keep")
+    check(len(call("GET", "/v1/users/ada/accounts")["data"]) == 3, "unlink: who keeps it keeps it")
+    press("unlink")
+    check(heading() == asked, "unlink: it is asked again")
+    press("unlink")
+    left = {account["provider"] for account in call("GET", "/v1/users/ada/accounts")["data"]}
+    check(left == linked_before - {name.lower()}, f"chooser: {name} is unlinked, the others are not")
+    check(heading() == "Your linked accounts", f"chooser: {heading()}")
     look("chooser-after")
 
     driver.get(new_link("bob", provider="github"))
     press("continue")
     press("deny")
-    check(heading(), f"failure: {heading()}")
+    check(heading() == "Nothing was linked" and code() == "access_denied", f"failure: {heading()} ({code()})")
+    check(call("GET", "/v1/users/bob/accounts")["data"] == [], "failure: nothing was linked")
     look("failure")
 
-    link = new_link("bob", provider="github")
+    driver.get(new_link("bob", provider="github"))
+    press("continue")
+    press("allow")
+    check(heading() == "That account is already linked" and code() == "account_held",
+          f"held: {heading()} ({code()})")
+    check(call("GET", "/v1/users/bob/accounts")["data"] == [], "held: it stays where it was")
+    look("held")
+
+    link = new_link("ada", provider="github")
     driver.get(link)
     press("continue")
     press("allow")
+    check(heading() == "GitHub is linked", f"again: {heading()}")
     driver.get(link)
+    check(heading() == "This link has been used" and code() == "link_used", f"used: {heading()} ({code()})")
     look("used")
     driver.get(demo["url"] + "/nothing-here")
+    check(heading() == "Not found" and code() == "route_not_found", f"not-found: {heading()} ({code()})")
     look("not-found")
     print(f"browser: {checks} checks passed; screenshots in {SCREENSHOTS}")
 except BaseException:

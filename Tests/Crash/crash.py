@@ -1,8 +1,9 @@
-"""SIGKILL at chance moments of linking, refreshing and syncing. See `run`.
+"""SIGKILL in the middle of linking, refreshing and syncing. See `run`.
 
-What must hold after each start: an account that was linked is there, readable, with a token that the provider takes;
-an account whose link was cut short is there whole or not at all; a rotation whose answer was cut off is repeated with
-the same refresh token, once, and the provider's grace makes it good.
+Every third kill comes at a chance moment, the others while the provider holds the answer back. What must hold after
+each start: an account that was linked is there, readable, with a token that the provider takes; an account whose link
+was cut short is there whole or not at all; a rotation whose answer was cut off is repeated with the same refresh token,
+once, and the provider's grace makes it good. A provider without grace ends that one account in `rotation_lost`.
 """
 import collections
 import http.client
@@ -10,7 +11,6 @@ import json
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +19,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
+from rollcall_process import NoRedirect, free_port, wait_for  # noqa: E402
 
 ROLLCALL = sys.argv[1]
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 12
@@ -31,15 +34,12 @@ def fail(what):
     raise SystemExit(f"FAILED (seed {SEED}): {what}")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments):
-        return None
+def until(condition, otherwise, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            fail(otherwise)
+        time.sleep(0.01)
 
 
 class Service:
@@ -64,24 +64,11 @@ outgoing: {{allowed_private_hosts: [127.0.0.1]}}
 providers:
   discord: {{client_id: demo-discord, client_secret: EXAMPLE-discord-secret, variables: {variables}}}
 """)
-        self.wait(self.simulator_base + "/control", self.simulator)
+        wait_for(self.simulator_base + "/control", self.simulator)
         self.control(site="discord", switches={"reuse_grace": 600})
         self.key = subprocess.run(
             [ROLLCALL, "keys", "create", "crash", "--scope", "links:write,accounts:read,accounts:write,tokens:read",
              "--config", self.file], check=True, capture_output=True, text=True).stdout.strip()
-
-    def wait(self, url, process):
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                fail(f"a process ended with {process.returncode}")
-            try:
-                return urllib.request.urlopen(url, timeout=2).read()
-            except urllib.error.HTTPError:
-                return b""
-            except OSError:
-                time.sleep(0.01)
-        fail(f"nothing answers at {url}")
 
     def control(self, **body):
         request = urllib.request.Request(
@@ -89,11 +76,16 @@ providers:
         urllib.request.urlopen(request, timeout=10).read()
 
     def counters(self):
-        return json.load(urllib.request.urlopen(self.simulator_base + "/control", timeout=10))
+        return json.load(urllib.request.urlopen(self.simulator_base + "/control", timeout=10))["discord"]
+
+    def requests_at(self, endpoint):
+        """How many requests the provider has had at `endpoint`, and how many of them it still holds."""
+        counted = self.counters()["endpoints"].get(endpoint, {})
+        return counted.get("requests", 0), counted.get("concurrent", 0)
 
     def start(self):
         self.process = subprocess.Popen([ROLLCALL, "serve", "--config", self.file], stdout=self.log, stderr=self.log)
-        self.wait(self.base + "/readyz", self.process)
+        wait_for(self.base + "/readyz", self.process)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -130,8 +122,9 @@ providers:
                 return url, opener
         fail("no callback")
 
-    def interrupt(self, action):
-        """Starts `action`, kills the service a chance moment later, and starts it again. Returns what the caller got."""
+    def interrupt(self, action, at=None):
+        """Starts `action`, kills the service, and starts it again; returns what the caller got. The kill comes while the
+        provider holds back its answer at the endpoint `at`, which it gives to nobody then, or at a chance moment."""
         result = []
 
         def attempt():
@@ -140,16 +133,40 @@ providers:
             except (OSError, http.client.HTTPException):
                 pass
 
-        self.control(site="discord", fault={"kind": "latency", "milliseconds": 5, "jitter": 25})
+        if at:
+            before, _ = self.requests_at(at)
+            self.control(site="discord", fault={"kind": "delay", "milliseconds": 1500, "on": at})
+        else:
+            self.control(site="discord", fault={"kind": "latency", "milliseconds": 5, "jitter": 25})
         thread = threading.Thread(target=attempt)
         thread.start()
-        time.sleep(chance.uniform(0, 0.12))
+        if at:
+            until(lambda: self.requests_at(at)[0] > before, f"no request came to {at}")
+        else:
+            time.sleep(chance.uniform(0, 0.12))
         self.kill()
+        if at and self.requests_at(at)[1] != 1:
+            fail(f"the kill came too late to cut off the answer of {at}")
         thread.join()
+        if at:
+            until(lambda: self.requests_at(at)[1] == 0, f"{at} does not come to an end")
+            if result:
+                fail(f"an answer came of a service that was killed at {at}")
         self.control(site="discord", clear=["faults"])
         self.start()
         counts["kills"] += 1
         return result[0] if result else None
+
+    def cut_refresh(self, account):
+        """A refresh whose answer is lost: the provider has spent the token, the service was killed."""
+        before = self.counters()["refreshes"]
+        self.interrupt(
+            lambda: self.call("POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 2592000}), at="token")
+        if self.counters()["refreshes"] < before + 1:
+            fail("the provider rotated no token; nothing was tested")
+
+    def account(self, account):
+        return self.call("GET", f"/v1/accounts/{account}")[1]
 
     def must_be_whole(self, account, after):
         status, profile = self.call("GET", f"/v1/accounts/{account}/profile")
@@ -166,10 +183,68 @@ providers:
             time.sleep(0.1)
         request = urllib.request.Request(
             self.simulator_base + "/discord/api/v10/users/@me",
-            headers={"Authorization": "Bearer " + token["access_token"], "User-Agent": "DiscordBot (crash test, 1)"})
+            headers={"Authorization": "Bearer " + token["access_token"], "User-Agent": "DiscordBot (https://example.com, 1)"})
         if json.load(urllib.request.urlopen(request, timeout=10))["id"] != profile["subject"]:
             fail(f"after {after}: the token is somebody else's")
         counts["accounts checked"] += 1
+
+
+def link(service, linked, people, round, at):
+    """Links one of the people, cut short at the endpoint `at`, at a chance moment (`None`) or not at all (`nothing`)."""
+    person, user = people[round % len(people)], f"user-{round % len(people)}"
+    url, opener = service.callback_for(user, person)
+
+    def callback():
+        try:
+            return opener.open(url, timeout=30)
+        except urllib.error.HTTPError as error:
+            return error
+
+    answer = callback() if at == "nothing" else service.interrupt(callback, at)
+    status, page = service.call("GET", f"/v1/users/{user}/accounts")
+    if len(page["data"]) > 1:
+        fail("one person became two accounts")
+    told = answer is not None and answer.status == 303 and "status=linked" in answer.headers["Location"]
+    if at == "nothing" and not told:
+        fail(f"{user} can't be linked: {answer.status}")
+    if (told or user in linked) and not page["data"]:
+        fail(f"a linked account is gone (told: {told})")
+    if at in ("token", "profile") and user not in linked and page["data"]:
+        fail(f"a link that was cut short at {at} is there all the same")
+    if at != "nothing":
+        counts["links told" if told else "links cut short"] += 1
+    if page["data"]:
+        if linked.get(user, page["data"][0]["id"]) != page["data"][0]["id"]:
+            fail("an account that was linked again has another id")
+        linked[user] = page["data"][0]["id"]
+        service.must_be_whole(linked[user], "a link")
+
+
+def without_grace(service, linked, people):
+    """The provider takes no spent token again: the account whose answer was cut off has to be linked again, and no
+    other. Returns how many were lost so; all are linked again in the end."""
+    service.control(site="discord", switches={"reuse_grace": 0})
+    victims = sorted(linked)[:2]
+    for number, user in enumerate(victims):
+        account, before = linked[user], service.counters()
+        service.cut_refresh(account)
+        until(lambda: service.account(account)["status"] != "active", f"{account} stays active without a token")
+        state = service.account(account)
+        problem = state.get("problem", {})
+        if state["status"] != "needs_relink" or problem["code"] != "rotation_lost" or problem["action"] != "user":
+            fail(f"a lost rotation ended in {state['status']}, {problem}")
+        status, refusal = service.call("POST", f"/v1/accounts/{account}/access-token", {})
+        if status != 409:
+            fail(f"a token of an account whose tokens are lost: {status} {refusal}")
+        if service.counters()["reuse_detections"] - before["reuse_detections"] != 1:
+            fail("the spent token was not presented once, and once only")
+        for other in linked:
+            if linked[other] != account:
+                service.must_be_whole(linked[other], "another's lost rotation")
+        link(service, linked, people, int(user.removeprefix("user-")), at="nothing")
+        if service.account(account)["status"] != "active":
+            fail(f"{account} was linked again and is not active")
+    return len(victims)
 
 
 def main(folder):
@@ -181,44 +256,43 @@ def main(folder):
             service.simulator_base + "/control/people/discord", timeout=10))]
         linked = {}
         for round in range(ROUNDS):
-            person = people[round % len(people)]
-            user = f"user-{round % len(people)}"
-            url, opener = service.callback_for(user, person)
+            link(service, linked, people, round, at=(None, "token", "profile")[round % 3])
+        for round, person in enumerate(people):
+            if f"user-{round}" not in linked:
+                link(service, linked, people, round, at="nothing")
+        if not counts["links cut short"]:
+            fail("no link was cut short; nothing was tested")
 
-            def callback():
-                try:
-                    return opener.open(url, timeout=10)
-                except urllib.error.HTTPError as error:
-                    return error
-
-            answer = service.interrupt(callback)
-            status, page = service.call("GET", f"/v1/users/{user}/accounts")
-            if len(page["data"]) > 1:
-                fail("one person became two accounts")
-            told = answer is not None and answer.status == 303 and "status=linked" in answer.headers["Location"]
-            if (told or user in linked) and not page["data"]:
-                fail(f"a linked account is gone (told: {told})")
-            counts["links told" if told else "links cut short"] += 1
-            if page["data"]:
-                linked[user] = page["data"][0]["id"]
-                service.must_be_whole(linked[user], "a link")
-        if not linked:
-            fail("no link survived; nothing was tested")
+        accounts = sorted(linked.values())
+        account = None
         for round in range(ROUNDS):
-            account = chance.choice(sorted(linked.values()))
-            service.interrupt(
-                lambda: service.call("POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 2592000}))
+            # Not the one of before: the service has just refreshed it, and does so every ten seconds at most.
+            account = chance.choice([other for other in accounts if other != account])
+            before = service.counters()
+            if round % 3:
+                service.cut_refresh(account)
+            else:
+                service.interrupt(
+                    lambda: service.call("POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 2592000}))
             service.must_be_whole(account, "a refresh")
+            now = service.counters()
+            repeated = now["grace_replays"] - before["grace_replays"]
+            counts["rotations repeated"] += repeated
+            if repeated != 1 if round % 3 else repeated > 1:
+                fail(f"a rotation cut short was repeated {repeated} times")
+            if round % 3 and now["refreshes"] - before["refreshes"] != 1:
+                fail("a rotation cut short was followed by another")
         for round in range(ROUNDS):
-            account = chance.choice(sorted(linked.values()))
-            subject = service.call("GET", f"/v1/accounts/{account}")[1]["subject"]
+            account = chance.choice(accounts)
+            subject = service.account(account)["subject"]
             name = f"Name {round}"
             request = urllib.request.Request(
                 f"{service.simulator_base}/control/people/discord/{subject}",
                 json.dumps({"name": name}).encode(), {"Content-Type": "application/json"})
             urllib.request.urlopen(request, timeout=10).read()
             service.interrupt(
-                lambda: service.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"}))
+                lambda: service.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"}),
+                at="profile" if round % 3 else None)
             service.must_be_whole(account, "a sync")
             deadline = time.monotonic() + 30
             while True:
@@ -230,8 +304,17 @@ def main(folder):
                     fail(f"after a sync: {account} stays stale: {status} {profile}")
                 time.sleep(0.1)
         state = service.counters()
-        print(f"crashes: {dict(counts)}; accounts lost: 0; at the simulator: "
-              f"{ {k: v for k, v in state['discord'].items() if k in ('refreshes', 'reuse_detections', 'grace_replays')} }")
+        if state["reuse_detections"]:
+            fail(f"a spent refresh token was presented {state['reuse_detections']} times")
+        if not counts["rotations repeated"]:
+            fail("no rotation was repeated; nothing was tested")
+
+        lost = without_grace(service, linked, people)
+        for account in accounts:
+            service.must_be_whole(account, "everything")
+        print(f"crashes: {dict(counts)}; accounts lost: {len(set(linked.values()) - set(accounts))}; "
+              f"rotations lost without grace: {lost}; at the simulator: "
+              f"{ {k: v for k, v in service.counters().items() if k in ('refreshes', 'reuse_detections', 'grace_replays')} }")
     except SystemExit:
         print((service.folder / "log").read_text(errors="replace")[-4000:], file=sys.stderr)
         raise

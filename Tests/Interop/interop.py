@@ -3,11 +3,8 @@ import html.parser
 import http.client
 import http.cookiejar
 import json
-import os
 import pathlib
-import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +12,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
+from rollcall_process import NoRedirect, free_port, wait_for  # noqa: E402
 
 ROLLCALL = sys.argv[1]
 HERE = pathlib.Path(__file__).parent
@@ -27,27 +27,6 @@ def check(condition, what):
     if not condition:
         raise SystemExit(f"FAILED: {what}")
     print(f"  ok  {what}")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(url, process, seconds=30):
-    """Returns once the server answers; its readiness is the signal, the deadline only bounds a broken one."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"FAILED: {process.args} ended with {process.returncode}")
-        try:
-            return urllib.request.urlopen(url, timeout=2).read()
-        except urllib.error.HTTPError:
-            return b""
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"FAILED: nothing answers at {url}")
 
 
 class Forms(html.parser.HTMLParser):
@@ -70,11 +49,6 @@ class Browser:
 
     def __init__(self):
         self.jar = http.cookiejar.CookieJar()
-
-        class NoRedirect(urllib.request.HTTPRedirectHandler):
-            def redirect_request(self, *arguments):
-                return None
-
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar), NoRedirect)
         self.visited = []
 

@@ -26,6 +26,7 @@ struct ComplianceSuiteTests {
 
     @Test func `says whether the compliance suite was found, and finds all of it`() {
         guard ComplianceSuite.exists else {
+            if ComplianceSuite.isNamed { Issue.record("JSONPATH_CTS names no file: \(ComplianceSuite.path)") }
             print(
                 """
                 NOTE: the JSONPath compliance suite was not found at \(ComplianceSuite.path).
@@ -68,6 +69,9 @@ enum ComplianceSuite {
             guard isInvalid || document != nil && !outcomes.isEmpty && results.count == paths.count else { return nil }
         }
     }
+
+    /// Whether the environment says where it is: then it has to be there.
+    static let isNamed = ProcessInfo.processInfo.environment["JSONPATH_CTS"] != nil
 
     static let path: String = {
         if let path = ProcessInfo.processInfo.environment["JSONPATH_CTS"] { return path }

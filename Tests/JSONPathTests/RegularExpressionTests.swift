@@ -60,7 +60,7 @@ struct RegularExpressionTests {
             "(a*)*b", "(a+)+b", "(a|a)*b", "(a|aa)+b", "(.*)*(.*)*(.*)*b", "a*a*a*a*a*a*a*a*a*a*b", "(a?){50}a{50}b",
         ] {
             #expect(try takes(pattern, subject) == (false, false))
-            #expect(try takes(pattern, subject + "b").search || pattern == "(a?){50}a{50}b")
+            #expect(try takes(pattern, subject + "b").search, "\(pattern)")
         }
     }
 

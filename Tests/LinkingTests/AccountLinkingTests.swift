@@ -11,7 +11,7 @@ import Testing
 import Transfer
 
 /// The numbers are those of the security items that a test stands for.
-@Suite(.timeLimit(.minutes(1))) struct AccountLinkingTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountLinkingTests {
     let time = VirtualTime()
     let fixture: Fixture
 
@@ -93,6 +93,31 @@ import Transfer
         #expect(ended.accountID == account.id)
         // 42: whose account it is was read with this very token.
         #expect(fixture.requests("/me").map { $0.credentials.map(\.value) } == [["Bearer EXAMPLE-access-2"]])
+    }
+
+    /// RFC 6749 §5.1: what was granted, which may be less or more than what was asked for; silence means all of it.
+    @Test(arguments: [
+        ("profile", ["profile"]), ("email", ["email"]), ("profile email admin", ["profile", "email", "admin"]),
+        (nil, ["profile", "email"]),
+    ])
+    func `an account has the scopes that were granted, not those asked for`(
+        answered: String?, granted: [String]
+    ) async throws {
+        let scope = answered.map { #","scope":"\#($0)""# } ?? ""
+        fixture.site.on(
+            "/token", 200, [:],
+            #"{"access_token":"EXAMPLE-access-9","token_type":"Bearer","expires_in":3600\#(scope)}"#)
+        let linking = fixture.main.linking
+        let (_, link) = try await linking.begin(.init(userID: "42", provider: "alpha", scopes: ["email"]))
+        let token = try #require(link.text.split(separator: "/").last.map(String.init))
+        let url = try await linking.authorize(token: token, browser: "EXAMPLE-browser", provider: alpha)
+        let asked = parameters(String(url.drop { $0 != "?" }.dropFirst()))
+        #expect(asked["scope"] == "profile email")
+        let state = try #require(asked["state"])
+        let account = try #require(await complete("code=EXAMPLE-code&state=\(state)").account)
+        #expect(account.scopes.map(\.rawValue) == granted)
+        #expect(try await fixture.stored(account.id).credential.scopes.map(\.rawValue) == granted)
+        #expect(try await fixture.database.accounts.account(account.id)?.scopes.map(\.rawValue) == granted)
     }
 
     @Test func `state, verifier and challenge are fresh and fit (1, 13)`() async throws {

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import Transfer
 
-@Suite(.timeLimit(.minutes(1))) struct AuthorizationServersTests {
+@Suite(.timeLimit(.minutes(10))) struct AuthorizationServersTests {
     let time = VirtualTime()
     let fixture: Fixture
 

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import Transfer
 
-@Suite(.timeLimit(.minutes(1))) struct ProfileFetchTests {
+@Suite(.timeLimit(.minutes(10))) struct ProfileFetchTests {
     let time = VirtualTime()
     let fixture: Fixture
 

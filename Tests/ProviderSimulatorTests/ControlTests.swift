@@ -3,7 +3,7 @@ import ProviderSimulator
 import Synchronization
 import Testing
 
-@Suite struct ControlTests {
+@Suite(.timeLimit(.minutes(5))) struct ControlTests {
     @Test func `reports counters by site and endpoint`() async throws {
         try await Journey.run(.github) { journey in
             _ = try await journey.link()
@@ -100,7 +100,7 @@ import Testing
     }
 }
 
-@Suite struct ChangingWorldTests {
+@Suite(.timeLimit(.minutes(5))) struct ChangingWorldTests {
     @Test func `moves on by the seed and says what changed`() async throws {
         var histories: [[String]] = []
         for seed in [3, 3, 4] as [UInt64] {
@@ -167,6 +167,7 @@ import Testing
             heard += 1
             if heard == 3 { break }
         }
+        #expect(heard == 3)
         running.cancel()
         try await running.value
         #expect(simulator.baseURL.isEmpty)

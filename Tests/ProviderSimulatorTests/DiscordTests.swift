@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite struct DiscordTests {
+@Suite(.timeLimit(.minutes(5))) struct DiscordTests {
     @Test func `has the shape of the recorded user`() async throws {
         try await Journey.run(.discord) { journey in
             let access = try #require(try await journey.link()["access_token"])
@@ -108,6 +108,33 @@ import Testing
             #expect(journey.counters.graceReplays == 1)
             journey.clock.advance(seconds: 31)
             #expect(await journey.refresh(old)["error"] == "invalid_grant")
+        }
+    }
+
+    @Test func `repeats within the grace only what is still good, for as long as it is`() async throws {
+        try await Journey.run(.discord) { journey in
+            journey.simulator.setSwitches(of: .discord) { $0.reuseGrace = 600 }
+            let old = try #require(try await journey.link()["refresh_token"])
+            let second = await journey.refresh(old)
+            #expect(second.json["expires_in"] as? Int == 604_800)
+            journey.clock.advance(seconds: 100)
+            #expect(await journey.refresh(old).json["expires_in"] as? Int == 604_700)
+            // The successor is spent in its turn: what it stood for is nobody's any more.
+            #expect(try await journey.refresh(#require(second["refresh_token"])).status == 200)
+            #expect(await journey.refresh(old)["error"] == "invalid_grant")
+            #expect(journey.counters.graceReplays == 1 && journey.counters.reuseDetections == 1)
+        }
+    }
+
+    @Test func `a token that is spent already ends nothing`() async throws {
+        try await Journey.run(.discord) { journey in
+            let spent = try #require(try await journey.link()["refresh_token"])
+            let second = await journey.refresh(spent)
+            let response = await journey.client.post(
+                journey.tokenPath + "/revoke",
+                form: [("token", spent), ("client_id", Journey.clientID), ("client_secret", Journey.clientSecret)])
+            #expect(response.status == 200)
+            #expect(try await journey.profile(#require(second["access_token"])).status == 200)
         }
     }
 
@@ -259,9 +286,32 @@ import Testing
         }
     }
 
-    @Test func `wants a User-Agent`() async throws {
+    @Test func `wants the User-Agent of a bot, at every endpoint`() async throws {
         try await Journey.run(.discord) { journey in
-            #expect(await journey.profile(BulkPerson.accessToken(1), ["user-agent": ""]).status == 403)
+            for agent in ["", "curl/8", "DiscordBot", "DiscordBot (https://example.com)", "DiscordBot ()"] {
+                let profile = await journey.profile(BulkPerson.accessToken(1), ["user-agent": agent])
+                #expect(profile.status == 403, "\(agent)")
+                let token = await journey.token([("grant_type", "refresh_token")], ["user-agent": agent])
+                #expect(token.status == 403, "\(agent)")
+            }
+            for agent in ["DiscordBot (https://example.com, 1)", "DiscordBot (https://example.com, 1.2.3) more/1"] {
+                let profile = await journey.profile(BulkPerson.accessToken(1), ["user-agent": agent])
+                #expect(profile.status == 200, "\(agent)")
+            }
+        }
+    }
+
+    @Test func `takes fifty requests a second from everyone together, those for tokens too`() async throws {
+        try await Journey.run(.discord) { journey in
+            for number in 0..<25 {
+                #expect(await journey.profile(BulkPerson.accessToken(number)).status == 200)
+                #expect(await journey.refresh("x").status == 400)
+            }
+            let refresh = await journey.refresh("x")
+            #expect(refresh.status == 429 && refresh.fields["x-ratelimit-scope"] == "global")
+            #expect(await journey.profile(BulkPerson.accessToken(1)).status == 429)
+            journey.clock.advance(seconds: 1)
+            #expect(await journey.profile(BulkPerson.accessToken(1)).status == 200)
         }
     }
 

@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite struct GitHubTests {
+@Suite(.timeLimit(.minutes(5))) struct GitHubTests {
     @Test func `answers with a form unless JSON is accepted`() async throws {
         try await Journey.run(.github) { journey in
             let form = await journey.token(
@@ -101,6 +101,7 @@ import Testing
 
     @Test func `refuses requests without a User-Agent`() async throws {
         try await Journey.run(.github) { journey in
+            #expect(await journey.token([("grant_type", "refresh_token")], ["user-agent": ""]).status == 200)
             let response = await journey.profile(BulkPerson.accessToken(1), ["user-agent": ""])
             #expect(response.status == 403)
             #expect(response.fields["content-type"]?.hasPrefix("text/html") == true)

@@ -4,7 +4,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite struct OpenIDTests {
+@Suite(.timeLimit(.minutes(5))) struct OpenIDTests {
     // MARK: Google
 
     @Test func `issues a refresh token with the first consent only, unless asked for consent`() async throws {

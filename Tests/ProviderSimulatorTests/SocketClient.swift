@@ -44,7 +44,7 @@ struct SocketClient: Sendable {
 
     func send(_ method: String, _ path: String, _ fields: [String: String] = [:], body: String?) async -> Response {
         var lines = ["\(method) \(path) HTTP/1.1", "host: 127.0.0.1:\(port)", "connection: close"]
-        let all = ["user-agent": "SimulatorTests (https://example.com, 1)"].merging(fields) { _, given in given }
+        let all = ["user-agent": "DiscordBot (https://example.com, 1)"].merging(fields) { _, given in given }
         for (name, value) in all where !value.isEmpty { lines.append("\(name): \(value)") }
         if let body { lines.append("content-length: \(body.utf8.count)") }
         let request = Array((lines.joined(separator: "\r\n") + "\r\n\r\n" + (body ?? "")).utf8)

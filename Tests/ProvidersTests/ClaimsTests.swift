@@ -16,7 +16,7 @@ import Testing
 
     static let all: [Case] = {
         // A fixture that can't be read leaves no cases, which the count below notices.
-        (try? ["discord", "github", "google", "oidc"].flatMap { try cases(of: $0) }) ?? []
+        (try? Fixture.manifests().flatMap { try cases(of: $0) }) ?? []
     }()
 
     private static func cases(of provider: String) throws -> [Case] {
@@ -31,8 +31,9 @@ import Testing
         }
     }
 
-    @Test func `every provider has claims to become`() {
-        #expect(Set(Self.all.map(\.provider)) == ["discord", "github", "google", "oidc"])
+    @Test func `every provider has claims to become`() throws {
+        let manifests = try Fixture.manifests()
+        #expect(Set(Self.all.map(\.provider)) == Set(manifests))
         #expect(Self.all.count >= 16)
     }
 

@@ -17,6 +17,13 @@ struct Fixture {
 
     static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures")
 
+    /// The ids of the built-in manifests, as they lie in `providers/`.
+    static func manifests() throws -> [String] {
+        let root = folder.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        return try FileManager.default.contentsOfDirectory(atPath: root.appending(path: "providers").path())
+            .filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(".yaml".count)) }.sorted()
+    }
+
     /// Of one provider, without the claims they must become.
     static func names(of provider: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: folder.appending(path: provider).path())

@@ -145,6 +145,14 @@ private let expectations: [String: [String: Expectation]] = [
     static let all = expectations.flatMap { provider, files in files.keys.map { (provider, $0) } }
         .sorted { $0 < $1 }
 
+    /// `oidc` is no server of its own: what it reads is in `claims.json` alone.
+    @Test func `has recorded answers of every built-in provider`() throws {
+        let manifests = try Fixture.manifests()
+        #expect(expectations.keys.sorted() == manifests.filter { $0 != "oidc" })
+        #expect(expectations.values.allSatisfy { $0.count >= 10 })
+        #expect(try Fixture.names(of: "oidc") == [])
+    }
+
     @Test(arguments: expectations.keys.sorted())
     func `expects something of every recorded answer`(_ id: String) throws {
         #expect(try Fixture.names(of: id) == expectations[id, default: [:]].keys.sorted())

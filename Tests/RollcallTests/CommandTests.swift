@@ -6,7 +6,7 @@ import Testing
 @testable import Rollcall
 
 /// The program as a person or a script meets it: arguments in, text and an exit code out.
-@Suite struct CommandTests {
+@Suite(.timeLimit(.minutes(10))) struct CommandTests {
     let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }
@@ -266,6 +266,15 @@ import Testing
         #expect(try folder.text("afile").hasPrefix("no database"))
     }
 
+    @Test func `says where the next test could not be run`() {
+        guard !ReadOnlyFolder.isPossible else { return }
+        print(
+            """
+            NOTE: 'a folder that can't be written is said plainly' was not run: this is root, for whom modes say \
+            nothing, without the right to mount a folder read-only. Run the tests as another user.
+            """)
+    }
+
     /// As root, modes say nothing: a read-only mount in a namespace of its own stands in for them.
     @Test(.enabled(if: ReadOnlyFolder.isPossible, "needs a user other than root, or the right to mount"))
     func `a folder that can't be written is said plainly`() async throws {
@@ -365,6 +374,14 @@ import Testing
         let simulator = ProviderSimulator(
             SimulatorConfiguration(clients: DemoProvider.all.map { $0.client(serviceURL: "http://127.0.0.1") }))
         _ = try await simulator.start()
+        do { try await syncOnce(with: simulator) } catch {
+            await simulator.stop()
+            throw error
+        }
+        await simulator.stop()
+    }
+
+    private func syncOnce(with simulator: ProviderSimulator) async throws {
         let variables = simulator.variables(for: .github).map { "\($0.key): \"\($0.value)\"" }.joined(separator: ", ")
         try folder.write(
             "rollcall.yaml",
@@ -392,11 +409,10 @@ import Testing
         let failed = try await run("sync", "--once", "--all", "--json")
         #expect(failed.status == 1)
         let tally = try #require(try failed.objects().first as? [String: Int])
-        #expect(tally["failed"] == 1 && tally["updated"] ?? 0 + (tally["unchanged"] ?? 0) <= 3)
+        #expect(tally == ["updated": 0, "unchanged": 3, "failed": 1])
         #expect(!failed.errors.contains("EXAMPLE-dead"))
         let relink = try await run("accounts", "list", "--status", "needs_relink", "--json").objects()
         #expect(relink.count == 1 && relink.first?["user_id"] as? String == "user-4")
-        await simulator.stop()
     }
 
     @Test func `providers list, check and schema say what there is and what is missing`() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Rollcall
 
-@Suite struct ConfigurationTests {
+@Suite(.timeLimit(.minutes(10))) struct ConfigurationTests {
     let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }

@@ -5,6 +5,24 @@ import Glibc
 enum SQLite {
     struct Failure: Error { var output: String }
 
+    /// What a query yields, as JSON.
+    static func rows(_ query: String, on file: String) async throws -> String {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [
+            "python3", "-c",
+            "import json, sqlite3, sys; print(json.dumps(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()))",
+            file, query,
+        ]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw Failure(output: text) }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
     static func run(_ statement: String, on file: String) async throws {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")

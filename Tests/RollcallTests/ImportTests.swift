@@ -8,7 +8,7 @@ import Testing
 @testable import Rollcall
 
 /// What a line may be.
-@Suite struct AccountLineTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountLineTests {
     private let reader: AccountLine
     private let time = VirtualTime()
 
@@ -124,7 +124,7 @@ import Testing
 }
 
 /// The command as a whole.
-@Suite struct ImportTests {
+@Suite(.timeLimit(.minutes(10))) struct ImportTests {
     let folder: TemporaryFolder
 
     init() throws {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Rollcall
 
-@Suite struct LineReaderTests {
+@Suite(.timeLimit(.minutes(10))) struct LineReaderTests {
     let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Rollcall
 
-@Suite struct LogTests {
+@Suite(.timeLimit(.minutes(10))) struct LogTests {
     /// What a logger of that form writes.
     private func written(
         _ format: LineLogHandler.Format, level: Logger.Level = .trace, _ body: (inout Logger) -> Void

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Rollcall
 
-@Suite struct MasterKeyTests {
+@Suite(.timeLimit(.minutes(10))) struct MasterKeyTests {
     let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Store
 
-@Suite struct AccountStoreTests {
+@Suite(.timeLimit(.minutes(5))) struct AccountStoreTests {
     @Test func `a link stores account, credential, profile, schedule and changes together`() async throws {
         let fixture = try Fixture()
         let now = fixture.time.now()
@@ -251,7 +251,7 @@ import Testing
     }
 }
 
-@Suite struct AccountListTests {
+@Suite(.timeLimit(.minutes(5))) struct AccountListTests {
     /// Twelve accounts of two providers, a second apart.
     private func populated() async throws -> (Fixture, [LinkedAccount]) {
         let fixture = try Fixture()
@@ -322,7 +322,7 @@ import Testing
     }
 }
 
-@Suite struct AccountTransferTests {
+@Suite(.timeLimit(.minutes(5))) struct AccountTransferTests {
     private func imported(
         _ subject: String, user: String = "42", credential: Credential = .example(), profile: Bool = false
     ) throws -> ImportedAccount {
@@ -357,7 +357,11 @@ import Testing
         let fixture = try Fixture()
         let store = fixture.database.accounts
         let batch = [try imported("1")]
-        guard case .created(let id) = try await store.importAccounts(batch)[0] else { return }
+        let first = try await store.importAccounts(batch)
+        guard case .created(let id) = first[0] else {
+            Issue.record("\(first)")
+            return
+        }
         _ = try await fixture.database.credentials.beginRefresh(id, owner: "a", lease: .seconds(60))
         let rotated = Credential.example(access: "access-EXAMPLE-2", refresh: "refresh-EXAMPLE-2")
         #expect(try await fixture.database.credentials.commitRefresh(id, owner: "a", from: 1, rotated))

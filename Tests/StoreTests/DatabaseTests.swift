@@ -7,7 +7,7 @@ import Testing
 
 @testable import Store
 
-@Suite struct DatabaseTests {
+@Suite(.timeLimit(.minutes(5))) struct DatabaseTests {
     @Test func `every commit reaches the disk and what is erased is overwritten`() async throws {
         let fixture = try Fixture()
         let pragmas = try await fixture.database.maintain { db in
@@ -222,7 +222,8 @@ import Testing
         try await fixture.link()
     }
 
-    @Test func `a database that can't be written says so`() async throws {
+    /// SQLite's refusal by a switch; a file that can't be written is `RollcallTests/CommandTests`' own.
+    @Test func `a write that is refused as read-only says so`() async throws {
         let fixture = try Fixture()
         try await fixture.database.maintain { db in try db.run("PRAGMA query_only = ON") }
         #expect(await storeError { try await fixture.link() } == .readOnly)

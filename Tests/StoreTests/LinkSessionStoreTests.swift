@@ -5,7 +5,7 @@ import Testing
 
 @testable import Store
 
-@Suite struct LinkSessionStoreTests {
+@Suite(.timeLimit(.minutes(5))) struct LinkSessionStoreTests {
     private let user = UserID("42")!
 
     /// A session bound to a browser, with one authorization request out under `state`.
@@ -133,7 +133,10 @@ import Testing
         guard
             case .linked(let account, _) = try await fixture.database.accounts.link(
                 fixture.newLink(session: completed.id))
-        else { return }
+        else {
+            Issue.record("not linked")
+            return
+        }
         #expect(try await store.session(completed.id)?.status == .completed)
         #expect(try await store.session(completed.id)?.accountID == account.id)
         try await store.fail(completed.id, error: "late")
@@ -152,11 +155,18 @@ import Testing
     @Test func `a sealed verifier that was changed is refused and the state is not used up`() async throws {
         let fixture = try Fixture()
         _ = try await begun(fixture)
-        try await fixture.database.maintain { db in
+        let whole = try await fixture.database.maintain { db in
+            let whole = try db.first("SELECT code_verifier FROM pending_authorization")?.bytes(0)
             try db.run("UPDATE pending_authorization SET code_verifier = nonce")
+            return whole
         }
         #expect(
             await storeError { try await self.consume(fixture) == nil } == .damaged("an authorization request"))
+        try await fixture.database.maintain { db in
+            try db.run("UPDATE pending_authorization SET code_verifier = ?", whole)
+        }
+        #expect(try await consume(fixture) != nil)
+        #expect(try await consume(fixture) == nil)
     }
 
     @Test func `a user has a bounded number of open sessions, the oldest makes room`() async throws {

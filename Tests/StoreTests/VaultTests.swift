@@ -7,7 +7,7 @@ import Testing
 
 @testable import Store
 
-@Suite struct VaultTests {
+@Suite(.timeLimit(.minutes(5))) struct VaultTests {
     /// Something sealed in every table that seals.
     private func populated() async throws -> (Fixture, LinkedAccount) {
         let fixture = try Fixture()
@@ -151,7 +151,7 @@ extension VaultUse: Hashable {
     public func hash(into hasher: inout Hasher) { hasher.combine(keyID) }
 }
 
-@Suite struct ErasureTests {
+@Suite(.timeLimit(.minutes(5))) struct ErasureTests {
     @Test func `tokens are never in the clear, and nothing of an unlinked account is left`() async throws {
         let fixture = try Fixture()
         // Bystanders around it, so that its rows share pages with others.

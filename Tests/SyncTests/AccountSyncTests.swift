@@ -11,7 +11,7 @@ import Transfer
 
 @testable import Sync
 
-struct AccountSyncTests {
+@Suite(.timeLimit(.minutes(5))) struct AccountSyncTests {
     private func run(_ fixture: Fixture, _ id: AccountID) async throws -> SyncOutcome {
         await fixture.engine().accountSync.run(try await fixture.claim(id))
     }
@@ -21,6 +21,10 @@ struct AccountSyncTests {
             throw StoreError.inconsistent("expected a failure, not \(outcome)")
         }
         return failure
+    }
+
+    private func tokens(of credential: Credential) -> [String] {
+        [credential.refreshToken, credential.accessToken].compactMap { $0?.reveal { $0 } }
     }
 
     // MARK: - What the provider says of the profile
@@ -144,6 +148,7 @@ struct AccountSyncTests {
         let fixture = try Fixture()
         let id = try await fixture.link()
         let before = try fixture.document(id)
+        fixture.time.advance(by: .seconds(1800))
         fixture.nextProfile(401)
         fixture.nextProfile(401)
         let failure = try failure(try await run(fixture, id))
@@ -159,7 +164,8 @@ struct AccountSyncTests {
         #expect(try await fixture.changes().map(\.kind) == [.accountLinked, .profileCreated, .accountNeedsRelink])
         // The cached profile is kept and tells its age.
         let after = try fixture.document(id)
-        #expect(after.version == before.version && after.fetchedAt == before.fetchedAt)
+        #expect(after == before)
+        #expect(account.syncedAt == before.fetchedAt && account.problem?.since == fixture.time.now())
     }
 
     @Test func `a refused renewal marks the account once`() async throws {
@@ -279,10 +285,12 @@ struct AccountSyncTests {
         _ refusal: Refusal
     ) async throws {
         let fixture = try Fixture()
+        // Linked half an hour before the instant that the dates above are reckoned from.
+        fixture.time.jump(to: fixture.time.now() - .seconds(1800))
         let id = try await fixture.link()
         let before = try fixture.document(id)
         fixture.time.advance(by: .seconds(1800))
-        fixture.time.jump(to: Timestamp(secondsSinceEpoch: 1_795_185_773))
+        #expect(before.fetchedAt < fixture.time.now())
         fixture.nextProfile(refusal.status, refusal.fields, refusal.body)
 
         let failure = try failure(try await run(fixture, id))
@@ -324,6 +332,7 @@ struct AccountSyncTests {
         let fixture = try Fixture()
         let id = try await fixture.link()
         let before = try fixture.document(id)
+        fixture.time.advance(by: .seconds(1800))
         fixture.nextProfile { _ in .failure(error) }
         #expect(try failure(try await run(fixture, id)).disposition == .retry)
         #expect(try await fixture.account(id).problem?.code == .providerUnavailable)
@@ -385,6 +394,7 @@ struct AccountSyncTests {
         let fixture = try Fixture()
         let id = try await fixture.link()
         let before = try fixture.document(id)
+        fixture.time.advance(by: .seconds(1800))
         fixture.nextProfile(401)
         fixture.nextProfile(200, [:], #"{"id":"2","login":"mallory"}"#)
         let failure = try failure(try await run(fixture, id))
@@ -412,8 +422,12 @@ struct AccountSyncTests {
         #expect(!fixture.log.lines.contains { $0.message == "Profile changed" })
     }
 
-    @Test func `a token that arrives after the account was unlinked is revoked or kept for revocation`() async throws {
+    @Test(arguments: [200, 503])
+    func `a token that arrives after the account was unlinked is revoked or kept for revocation`(
+        status: Int
+    ) async throws {
         let fixture = try Fixture()
+        fixture.world.state.withLock { $0.revocationStatus = status }
         let id = try await fixture.link(credential: try fixture.credential(expiresAfter: .seconds(3600)))
         fixture.time.advance(by: .seconds(3600))
         let database = fixture.database
@@ -425,6 +439,13 @@ struct AccountSyncTests {
         #expect(try await run(fixture, id) == .abandoned)
         #expect(try await database.accounts.account(id) == nil)
         #expect(fixture.profileRequests.isEmpty)
+        let late = ["EXAMPLE-refresh-1-2", "EXAMPLE-access-1-2"]
+        #expect(fixture.revokedTokens == (status == 200 ? late : [late[0]]))
+        let kept = try await database.revocations.due(
+            now: fixture.time.now() + .seconds(86_400), owner: "test", lease: .seconds(60))
+        // What unlinking itself left: the tokens of before.
+        let old = ["EXAMPLE-refresh-1-1", "EXAMPLE-access-1-1"]
+        #expect(kept.map { tokens(of: $0.credential) } == (status == 200 ? [old] : [old, late]))
     }
 
     @Test func `a relink during the fetch wins over its outcome`() async throws {

@@ -36,22 +36,29 @@ final class Fixture: Sendable {
             /// Answers to the next requests, before the provider's own.
             var profileReplies: [ScriptedTransport.Reply] = []
             var tokenReplies: [ScriptedTransport.Reply] = []
+            var revocationStatus = 200
             /// Answers every request for a profile, once the queue is empty.
             var profileReply: ScriptedTransport.Reply?
         }
         let state = Mutex(State())
     }
 
-    static let alpha = manifest("alpha", rotation: "single_use")
+    /// The only one of the two with a revocation endpoint.
+    static let alpha = manifest(
+        "alpha", rotation: "single_use",
+        revocation: #"revocation: {endpoint: "https://alpha.example/revoke", style: rfc7009}"#)
     static let beta = manifest("beta", rotation: "reusable")
 
-    static func manifest(_ id: String, rotation: String, limits: String = "", concurrency: Int = 16) -> String {
+    static func manifest(
+        _ id: String, rotation: String, limits: String = "", concurrency: Int = 16, revocation: String = ""
+    ) -> String {
         """
         id: \(id)
         name: Provider \(id)
         authorization: {endpoint: "https://\(id).example/authorize", scopes: [profile]}
         client_authentication: client_secret_basic
         token: {endpoint: "https://\(id).example/token", refresh: {rotation: \(rotation)}}
+        \(revocation)
         profile:
           requests:
             user: {url: "https://api.\(id).example/me"}
@@ -213,6 +220,14 @@ final class Fixture: Sendable {
     var profileRequests: [TransferRequest] { transport.requests.filter { $0.url.hasSuffix("/me") } }
     var tokenRequests: [TransferRequest] { transport.requests.filter { $0.url.hasSuffix("/token") } }
 
+    /// The tokens that the providers were told of, in order.
+    var revokedTokens: [String] {
+        transport.requests.filter { $0.url.hasSuffix("/revoke") }.map { request in
+            let form = String(decoding: request.body?.bytes ?? [], as: UTF8.self).split(separator: "&")
+            return String(form.first { $0.hasPrefix("token=") }?.dropFirst(6) ?? "")
+        }
+    }
+
     func rename(_ subject: String = "1", to login: String) { world.state.withLock { $0.logins[subject] = login } }
 
     func nextProfile(_ reply: @escaping ScriptedTransport.Reply) {
@@ -247,6 +262,7 @@ final class Fixture: Sendable {
     }
 
     private static func reply(to request: TransferRequest, _ world: World) async -> ScriptedTransport.Answer {
+        if request.url.hasSuffix("/revoke") { return answer(world.state.withLock { $0.revocationStatus }, [:], "{}") }
         let isToken = request.url.hasSuffix("/token")
         let scripted: ScriptedTransport.Reply? = world.state.withLock { state in
             if isToken { return state.tokenReplies.isEmpty ? nil : state.tokenReplies.removeFirst() }
@@ -276,37 +292,5 @@ final class Fixture: Sendable {
             return .success(TransferResponse(status: 304, fields: ["etag": etag]))
         }
         return .success(response)
-    }
-}
-
-/// Keeps what is logged.
-final class LogRecorder: LogHandler, Sendable {
-    struct Line: Sendable {
-        var level: Logger.Level
-        var message: String
-        var metadata: [String: String]
-    }
-
-    private let kept = Mutex<[Line]>([])
-
-    var lines: [Line] { kept.withLock { $0 } }
-
-    // One recorder stands for every logger: what loggers set for themselves is not kept.
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
-    }
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-
-    func log(event: LogEvent) {
-        let metadata = (event.metadata ?? [:]).mapValues { "\($0)" }
-        kept.withLock { $0.append(Line(level: event.level, message: "\(event.message)", metadata: metadata)) }
     }
 }

@@ -93,6 +93,8 @@ final class SimulatedWorld: Sendable {
         /// Whose account was asked for in this step.
         var touched: Set<String> = []
         var dead: Set<Int> = []
+        /// How often what went wrong did, by its name.
+        var tally: [String: Int] = [:]
     }
 
     static let limit = (count: 12, window: Duration.seconds(60))
@@ -174,7 +176,11 @@ final class SimulatedWorld: Sendable {
 
             let faults = state.faults
             var crash: Crash?
-            if state.generator.chance(faults.crash) { crash = state.generator.chance(50) ? .before : .after }
+            if state.generator.chance(faults.crash) {
+                let place: Crash = state.generator.chance(50) ? .before : .after
+                state.tally["crash \(place)", default: 0] += 1
+                crash = place
+            }
             let dice = Double.random(in: 0..<100, using: &state.generator)
             var edge = 0.0
             for (fate, share) in [
@@ -183,8 +189,12 @@ final class SimulatedWorld: Sendable {
                 (.unauthorized, isToken ? 0 : faults.unauthorized), (.stranger, isToken ? 0 : faults.strangers),
             ] {
                 edge += share
-                if dice < edge { return (fate, crash) }
+                if dice < edge {
+                    state.tally["\(fate) \(isToken ? "token" : "profile")", default: 0] += 1
+                    return (fate, crash)
+                }
             }
+            state.tally["served \(isToken ? "token" : "profile")", default: 0] += 1
             return (.served, crash)
         }
     }
@@ -215,6 +225,7 @@ final class SimulatedWorld: Sendable {
             isToken ? token(request, &person, isDelivered: isDelivered, process: process) : profile(request, &person)
         if fate == .torn { response.body = Array(response.body.prefix(response.body.count / 2)) }
         if fate == .torn, response.status == 304 { response = Self.json(502, "") }
+        if person.isLost, state.people[subject]?.isLost == false { state.tally["rotation lost", default: 0] += 1 }
         state.people[subject] = person
         return response
     }
@@ -249,7 +260,9 @@ final class SimulatedWorld: Sendable {
         guard !person.isRevoked, given == "Bearer \(person.accessToken)", time.elapsed < person.accessTokenEndsAt else {
             return Self.json(401, "{}")
         }
-        if person.isSuspended { return Self.json(403, #"{"message":"suspended"}"#) }
+        if person.isSuspended {
+            return Self.json(403, #"{"message":"suspended"}"#)
+        }
         if request.fields["if-none-match"] == person.etag {
             return TransferResponse(status: 304, fields: ["etag": person.etag])
         }

@@ -26,7 +26,29 @@ struct SimulationTests {
         let simulation = try await Simulation(seed: seed)
         let broken = try await simulation.run()
         if !broken.isEmpty { Issue.record("SYNC_SEED=\(seed): \(broken.joined(separator: "; "))") }
+        // The last seed to come to an end looks at what all of them went through.
+        let sum = Self.total.withLock { total -> [String: Int]? in
+            total.runs += 1
+            total.tally.merge(simulation.tally, uniquingKeysWith: +)
+            return total.runs.isMultiple(of: Self.seeds.count) ? total.tally : nil
+        }
+        guard let sum, Self.seeds.count > 1 else { return }
+        for happening in Self.happenings {
+            #expect(sum[happening, default: 0] >= 10, "too seldom over all seeds: \(happening)")
+        }
     }
+
+    private static let total = Mutex((runs: 0, tally: [String: Int]()))
+
+    /// What a world that misbehaves has to do for the rest to say anything.
+    static let happenings =
+        ["limited", "broken", "timedOutBefore", "timedOutAfter", "torn", "served"].flatMap { fate in
+            ["\(fate) token", "\(fate) profile"]
+        } + [
+            "unauthorized profile", "stranger profile", "crash before", "crash after", "rotation lost",
+            "process restarted", "in doubt at a start", "clock set", "profile.updated",
+            "account.needs_relink", "account.recovered", "seen suspended", "linked again",
+        ]
 
     @Test func `a seed tells the same story each time`() async throws {
         var stories: [[String]] = []
@@ -67,6 +89,9 @@ final class Simulation {
     var cursor: ChangeID?
     /// What happened, for comparing two runs.
     var story: [String] = []
+    private var own: [String: Int] = [:]
+    /// What happened, by name.
+    var tally: [String: Int] { own.merging(world.state.withLock(\.tally), uniquingKeysWith: +) }
     var starts = 0
     var steps = 0
     /// Which start each of the processes is.
@@ -177,6 +202,7 @@ final class Simulation {
     private func liveOn() async throws {
         time.advance(by: generator.duration(600...90_000))
         if generator.chance(2) {
+            own["clock set", default: 0] += 1
             time.setClock(by: generator.duration(-7200...7200))
             // Pauses and windows were counted by the clock as it was.
             world.state.withLock { state in
@@ -197,7 +223,10 @@ final class Simulation {
                 return state.people[subject].map { $0.isRevoked || $0.isLost } ?? false
             }
             // Some link again after a while; the old grant's trouble must not stick to the new one.
-            if isDead, generator.chance(2) { try await link(subject, at: number.isMultiple(of: 2) ? "alpha" : "beta") }
+            if isDead, generator.chance(2) {
+                own["linked again", default: 0] += 1
+                try await link(subject, at: number.isMultiple(of: 2) ? "alpha" : "beta")
+            }
         }
         let crashes = generator.chance(8)
         let elapsed = time.elapsed
@@ -211,13 +240,20 @@ final class Simulation {
 
     private func pass() async throws {
         let passes = engines.map(\.pass)
-        await withTaskGroup(of: Void.self) { group in
-            for pass in passes {
-                // A process that died can't read its schedule.
-                group.addTask { _ = try? await pass.run() }
+        let failures = await withTaskGroup(of: (Int, String)?.self) { group in
+            for (index, pass) in passes.enumerated() {
+                group.addTask {
+                    do { _ = try await pass.run() } catch { return (index, "\(error)") }
+                    return nil
+                }
             }
+            return await group.reduce(into: [(Int, String)]()) { if let failure = $1 { $0.append(failure) } }
         }
         let dead = world.state.withLock { $0.dead }
+        // A process that died can't read its schedule; one that lives can.
+        for (index, failure) in failures where !dead.contains(numbers[index]) {
+            world.state.withLock { $0.violations.append("the pass of a living process failed: \(failure)") }
+        }
         for index in engines.indices where dead.contains(numbers[index]) || generator.chance(3) {
             databases[index].close()
             // What was on its way to a process that died has reached nobody.
@@ -229,9 +265,14 @@ final class Simulation {
                         person.issuedAt >= began, held != Secret(person.refreshToken)
                     else { return }
                     state.people[subject]?.isLost = true
+                    state.tally["rotation lost", default: 0] += 1
                 }
             }
+            own["process restarted", default: 0] += 1
             try start(at: index)
+            if try await !survivor.credentials.refreshesInDoubt(limit: 1).isEmpty {
+                own["in doubt at a start", default: 0] += 1
+            }
             if generator.chance(50) { await engines[index].tokens.recoverInDoubt() }
             // Leases of the dead one end before the next look.
             time.advance(by: SyncPass.lease)
@@ -255,6 +296,7 @@ final class Simulation {
                 let state = try await database.schedule.state(of: id)
             else { return broken + ["\(subject) is gone"] }
             let isDead = person.isRevoked || person.isLost
+            if account.status == .suspended { own["seen suspended", default: 0] += 1 }
             if account.status == .needsRelink, !isDead { broken.append("\(subject) needs a relink for nothing") }
             if !isDead, stored.credential.refreshToken != Secret(person.refreshToken) {
                 broken.append("\(subject): the good refresh token was lost")
@@ -291,6 +333,7 @@ final class Simulation {
         }
         let subjects = Dictionary(uniqueKeysWithValues: ids.map { ($0.value, $0.key) })
         for change in page.changes {
+            own[change.kind.rawValue, default: 0] += 1
             guard let subject = subjects[change.accountID] else { continue }
             switch change.kind {
             case .profileCreated:

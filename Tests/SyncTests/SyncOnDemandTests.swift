@@ -122,6 +122,7 @@ struct SyncOnDemandTests {
         let fixture = try Fixture()
         let id = try await fixture.link()
         let before = try fixture.document(id)
+        fixture.time.advance(by: .seconds(1800))
         fixture.nextProfile(503)
         guard case .failed(let failure) = try await fixture.engine().onDemand.sync(id, waitingAtMost: .seconds(5))
         else {
@@ -173,6 +174,49 @@ struct SyncOnDemandTests {
         #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .noSuchAccount)
         #expect(try await onDemand.sync(id, waitingAtMost: nil) == .noSuchAccount)
         #expect(fixture.profileRequests.count == 1)
+    }
+
+    @Test func `a caller who is cancelled leaves at once, and the attempt goes on for others`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let (asked, ask) = AsyncStream<Void>.makeStream()
+        let (answers, answer) = AsyncStream<Void>.makeStream()
+        let world = fixture.world
+        fixture.nextProfile { request in
+            ask.yield()
+            for await _ in answers { break }
+            return Fixture.profile(request, world)
+        }
+        let onDemand = fixture.engine().onDemand
+        let leaving = Task { try await onDemand.sync(id, waitingAtMost: .seconds(60)) }
+        for await _ in asked { break }
+        let staying = Task { try await onDemand.sync(id, waitingAtMost: .seconds(60)) }
+        await fixture.time.sleepers(atLeast: 2)
+        leaving.cancel()
+        #expect(try await leaving.value == .pending)
+        answer.yield()
+        #expect(try await staying.value == .synced)
+        #expect(fixture.profileRequests.count == 1)
+    }
+
+    @Test func `a stop hands back what was under way, as it was`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let before = try await fixture.account(id)
+        let (asked, ask) = AsyncStream<Void>.makeStream()
+        let time = fixture.time
+        fixture.nextProfile { _ in
+            ask.yield()
+            do { try await time.sleep(for: .seconds(600)) } catch {}
+            return .failure(.cancelled)
+        }
+        let onDemand = fixture.engine().onDemand
+        let caller = Task { try await onDemand.sync(id, waitingAtMost: .seconds(60)) }
+        for await _ in asked { break }
+        await onDemand.stop()
+        #expect(try await caller.value == .pending)
+        #expect(try await fixture.account(id) == before)
+        #expect(try await fixture.state(id).leaseUntil == nil)
     }
 
     @Test func `a store that fails is an error, or leaves the answer open`() async throws {

@@ -321,12 +321,23 @@ struct SyncPassTests {
         var ids = try await link(25, fixture)
         ids += try await link(25, fixture, at: "beta", from: 101)
         let observer = observe(fixture)
+        // Nobody gets an answer before five requests are out: at four each, both processes have begun by then.
+        let barrier = Barrier()
+        let reply = observer.reply(fixture)
+        fixture.world.state.withLock { state in
+            state.profileReply = { request in
+                await barrier.pass()
+                return await reply(request)
+            }
+        }
         let other = try fixture.anotherDatabase()
         defer { other.close() }
         let first = fixture.engine(owner: "first", concurrency: 4)
         let second = fixture.engine(owner: "second", concurrency: 4, database: other)
         async let one = first.pass.run()
         async let two = second.pass.run()
+        await barrier.arrivals(atLeast: 5)
+        barrier.open()
         let tallies = try await (one, two)
         #expect(tallies.0.attempts + tallies.1.attempts == 50)
         #expect(tallies.0.attempts > 0 && tallies.1.attempts > 0)

@@ -132,16 +132,18 @@ struct SyncServiceTests {
     @Test func `keeps house: what is due for revocation is sent`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link(dueAfter: .seconds(7200))
+        let mute = try await fixture.link("2", at: "beta", dueAfter: .seconds(7200))
         _ = try await fixture.database.accounts.unlink(id)
+        _ = try await fixture.database.accounts.unlink(mute)
         fixture.time.advance(by: .seconds(61))
         let service = fixture.engine().service
         let run = Task { try await service.run() }
         await fixture.time.sleepers(atLeast: 2)
         run.cancel()
         try await run.value
-        // The provider has no revocation endpoint: the outbox is empty and nothing was asked.
-        let left = try await fixture.database.revocations.due(
-            now: fixture.time.now() + .seconds(86_400), owner: "test", lease: .seconds(60))
-        #expect(left.isEmpty)
+        // Beta has no revocation endpoint: nothing can be asked of it, and nothing is kept.
+        #expect(fixture.revokedTokens == ["EXAMPLE-refresh-1-1", "EXAMPLE-access-1-1"])
+        #expect(fixture.transport.requests.count == 2)
+        #expect(try await fixture.database.revocations.count() == 0)
     }
 }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Transfer
 
-struct DriverTests {
+@Suite(.timeLimit(.minutes(5))) struct DriverTests {
     private func silentServer() throws -> LoopbackServer {
         try LoopbackServer { connection in
             while let request = connection.readRequest() {
@@ -116,8 +116,10 @@ struct DriverTests {
         defer { server.stop() }
         var transport: CurlTransport? = try makeTransport()
         _ = try await transport?.send(TransferRequest(.get, server.url("/answer")))
+        #expect(server.openCount == 1)
         transport = nil
         await server.allClosed()
+        #expect(server.openCount == 0)
     }
 
     @Test func `resumes a task that prefers its executor on its own thread, without a hop`() async throws {

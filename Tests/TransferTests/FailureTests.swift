@@ -3,18 +3,13 @@ import Testing
 
 @testable import Transfer
 
-struct FailureTests {
+@Suite(.timeLimit(.minutes(5))) struct FailureTests {
     @Test func `says that a connection was refused, and that nothing was sent`() async throws {
-        let server = try LoopbackServer.answering(.response())
-        let port = server.port
-        server.stop()
-        // The port is closed once the accepting thread has left; until then connections are taken and dropped.
-        let transport = try makeTransport()
-        var failure: TransferError?
-        repeat {
-            failure = await transport.failure(TransferRequest(.get, "http://127.0.0.1:\(port)/"))
-        } while failure?.mayHaveBeenSent == true
+        let port = try DeafPort()
+        let failure = try await makeTransport().failure(
+            TransferRequest(.get, "http://127.0.0.1:\(port.number)/"))
         #expect(failure == .connectionFailed(host: "127.0.0.1"))
+        #expect(failure?.mayHaveBeenSent == false)
     }
 
     @Test func `says that a name does not resolve`() async throws {

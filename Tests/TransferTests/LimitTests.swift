@@ -3,7 +3,7 @@ import Testing
 
 @testable import Transfer
 
-struct LimitTests {
+@Suite(.timeLimit(.minutes(5))) struct LimitTests {
     private let clock = ContinuousClock()
 
     @Test func `ends a body that comes one byte at a time at the total deadline`() async throws {
@@ -57,16 +57,13 @@ struct LimitTests {
         let server = try LoopbackServer { $0.waitForClose() }
         defer { server.stop() }
         let transport = try makeTransport()
-        var failure: TransferError?
-        let elapsed = await clock.measure {
-            failure = await transport.failure(
-                TransferRequest(
-                    .get, "https://127.0.0.1:\(server.port)/",
-                    limits: TransferLimits(connect: .milliseconds(200), total: .seconds(600))))
-        }
+        // Ten minutes would pass until the total deadline ended it: the suite's time limit is the watch.
+        let failure = await transport.failure(
+            TransferRequest(
+                .get, "https://127.0.0.1:\(server.port)/",
+                limits: TransferLimits(connect: .milliseconds(200), total: .seconds(600))))
         #expect(failure == .connectionFailed(host: "127.0.0.1"))
         #expect(failure?.mayHaveBeenSent == false)
-        #expect(elapsed >= .milliseconds(199) && elapsed < .seconds(300))
     }
 
     @Test func `counts the wait for a connection into the total deadline`() async throws {
@@ -91,7 +88,7 @@ struct LimitTests {
             while let request = connection.readRequest() {
                 if request.path == "/slow" {
                     var nothing: [pollfd] = []
-                    poll(&nothing, 0, 500)
+                    poll(&nothing, 0, 3000)
                 }
                 connection.write(.response("200 OK", keepsAlive ? [] : ["Connection: close"], "{}"))
                 if !keepsAlive { return }
@@ -102,7 +99,7 @@ struct LimitTests {
         let slow = Task { try await transport.send(TransferRequest(.get, server.url("/slow"))).status }
         await server.requests(atLeast: 1)
         let response = try await transport.send(
-            TransferRequest(.get, server.url("/next"), limits: TransferLimits(connect: .milliseconds(400))))
+            TransferRequest(.get, server.url("/next"), limits: TransferLimits(connect: .seconds(2))))
         #expect(response.status == 200)
         #expect(try await slow.value == 200)
         #expect(server.acceptedCount == (keepsAlive ? 1 : 2))

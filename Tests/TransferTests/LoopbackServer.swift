@@ -70,6 +70,7 @@ final class LoopbackServer: Sendable {
 
     func url(_ path: String = "/") -> String { "http://127.0.0.1:\(port)\(path)" }
     var acceptedCount: Int { state.withLock { $0.accepted } }
+    var openCount: Int { state.withLock { $0.open.count } }
     var requests: [Request] { state.withLock { $0.requests } }
 
     /// Returns once that many requests were read.
@@ -143,6 +144,28 @@ final class LoopbackServer: Sendable {
         }
         Glibc.close(listener)
     }
+}
+
+/// A port of 127.0.0.1 that is taken, and where nobody listens: connections are refused for as long as this is held.
+final class DeafPort: Sendable {
+    let number: Int
+    private let descriptor: Int32
+
+    init() throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in.loopback(port: 0)
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let descriptor = descriptor
+        let bound = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        guard bound else { throw POSIXError(.EADDRNOTAVAIL) }
+        number = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    deinit { close(descriptor) }
 }
 
 /// One accepted connection, used on its own thread.

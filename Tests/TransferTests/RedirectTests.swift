@@ -2,7 +2,7 @@ import Testing
 
 @testable import Transfer
 
-struct RedirectTests {
+@Suite(.timeLimit(.minutes(5))) struct RedirectTests {
     private func redirecting(_ status: String, _ location: String) -> String {
         .response(status, ["Location: \(location)"], "moved")
     }

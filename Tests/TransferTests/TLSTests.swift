@@ -4,7 +4,7 @@ import Testing
 @testable import Transfer
 
 /// Serialized: each case makes keys and starts a Python.
-@Suite(.serialized)
+@Suite(.serialized, .timeLimit(.minutes(5)))
 final class TLSTests {
     private let certificates: Certificates
     private let server: LoopbackServer
@@ -87,7 +87,7 @@ final class TLSTests {
             guard let request = connection.readRequest() else { return }
             if request.path == "/slow" {
                 var nothing: [pollfd] = []
-                poll(&nothing, 0, 1500)
+                poll(&nothing, 0, 5000)
             }
             connection.write(.response("200 OK", ["Connection: close"], "{}"))
         }
@@ -100,7 +100,7 @@ final class TLSTests {
         let slow = Task { try await transport.send(TransferRequest(.get, url)).status }
         await server.requests(atLeast: 1)
         let response = try await transport.send(
-            TransferRequest(.get, front.url("/next"), limits: TransferLimits(connect: .milliseconds(1200))))
+            TransferRequest(.get, front.url("/next"), limits: TransferLimits(connect: .seconds(4))))
         #expect(response.status == 200)
         #expect(try await slow.value == 200)
     }

@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Web
 
-struct AccountTests {
+@Suite(.timeLimit(.minutes(5))) struct AccountTests {
     private func imported(_ count: Int, into service: Service, user: (Int) -> String = { "user-\($0 % 7)" })
         async throws
     {
@@ -220,6 +220,14 @@ struct AccountTests {
             let response = try await service.call("DELETE", "/v1/accounts/\(id)", key: key)
             #expect(response.status == 204)
             #expect(response.body.isEmpty)
+            let forms = await service.revocationForms()
+            #expect(
+                forms == [
+                    "token=EXAMPLE-refresh&token_type_hint=refresh_token",
+                    "token=EXAMPLE-access&token_type_hint=access_token",
+                ])
+            #expect(service.transport.requests.last?.url == "https://alpha.example/revoke")
+            #expect(try await service.database.revocations.count() == 0)
             #expect(try await service.call("DELETE", "/v1/accounts/\(id)", key: key).status == 404)
             #expect(try await service.call("GET", "/v1/accounts/\(id)", key: key).status == 404)
             #expect(try await service.call("GET", "/v1/accounts/\(id)/profile", key: key).status == 404)

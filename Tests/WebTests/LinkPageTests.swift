@@ -10,7 +10,7 @@ import Transfer
 
 @testable import Web
 
-struct LinkPageTests {
+@Suite(.timeLimit(.minutes(5))) struct LinkPageTests {
     static let session = #"{"user_id":"42","user_label":"alice@example.com","provider":"alpha"}"#
 
     @Test func `the page names the application, the user and the provider, and its button leads to the provider`()

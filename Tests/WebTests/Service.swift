@@ -21,6 +21,7 @@ struct Service: Sendable {
     let world: World
     let log: LogRecorder
     let server: WebServer
+    let revocations: RevocationSender
 
     /// What providers and the scheduler answer, as a test sets it.
     final class World: Sendable {
@@ -75,8 +76,8 @@ struct Service: Sendable {
             at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         defer { try? FileManager.default.removeItem(at: folder) }  // in the system's temporary folder anyway
         let time = VirtualTime()
-        let random = SeededRandom(seed: .random(in: 0 ... .max))
-        let keyRing = KeyRing(primary: try SealingKey(bytes: SystemRandom().bytes(32)), others: [])
+        let random = SeededRandom(seed: 11)
+        let keyRing = try KeyRing.generate(random: SeededRandom(seed: 12))
         let database = try Database(
             path: folder.appending(path: "test.sqlite").path(), keyRing: keyRing, time: time, random: random)
         defer { database.close() }
@@ -134,7 +135,7 @@ struct Service: Sendable {
             try await body(
                 Service(
                     client: RawClient(port: port), database: database, time: time, transport: transport, world: world,
-                    log: log, server: server))
+                    log: log, server: server, revocations: revocations))
             group.cancelAll()
         }
     }
@@ -161,6 +162,14 @@ struct Service: Sendable {
     }
 
     var tokenRequests: [TransferRequest] { transport.requests.filter { $0.url.hasSuffix("/token") } }
+
+    /// The forms that the providers' revocation endpoints were sent, once nothing is under way any more.
+    func revocationForms() async -> [String] {
+        await revocations.finishSending()
+        return transport.requests.filter { $0.url.hasSuffix("/revoke") }.map {
+            String(decoding: $0.body?.bytes ?? [], as: UTF8.self)
+        }
+    }
 
     // MARK: - The application's side
 

@@ -25,8 +25,10 @@ struct SimulatorCommand: AsyncParsableCommand {
         let simulator = ProviderSimulator(SimulatorConfiguration(clients: clients, port: port))
         try await reportingFailures {
             let port = try await simulator.listen(on: port)
-            Terminal.note("The simulator listens on http://127.0.0.1:\(port)")
-            try await runUntilSignalled { try await simulator.run() }
+            try await runUntilSignalled {
+                Terminal.note("The simulator listens on http://127.0.0.1:\(port)")
+                try await simulator.run()
+            }
             await simulator.stop()
         }
     }

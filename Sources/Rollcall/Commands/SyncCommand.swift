@@ -36,9 +36,12 @@ struct SyncCommand: AsyncParsableCommand {
             if once {
                 try await syncOnce(service)
             } else {
-                Logger(label: "rollcall").info(
-                    "Syncing until a signal comes", metadata: ["database": "\(configuration.databasePath)"])
-                try await runUntilSignalled { try await service.syncService.run() }
+                let path = configuration.databasePath
+                try await runUntilSignalled {
+                    // From here on a signal is heard.
+                    Logger(label: "rollcall").info("Syncing until a signal comes", metadata: ["database": "\(path)"])
+                    try await service.syncService.run()
+                }
                 await service.close()
             }
         }
