@@ -38,7 +38,23 @@ package actor ProviderClient {
         _ request: TransferRequest, to provider: Provider, account: AccountID? = nil, route: String = "token",
         urgency: Urgency
     ) async throws(ProviderRequestError) -> TransferResponse {
-        try await admit(provider, account: account, route: route, urgency: urgency)
+        try await send(
+            request, with: try await admission(to: provider, account: account, route: route, urgency: urgency))
+    }
+
+    /// Leave to send one request, for a caller that has something to do just before it: to be used for `send` or given
+    /// back, once.
+    func admission(
+        to provider: Provider, account: AccountID? = nil, route: String = "token", urgency: Urgency
+    ) async throws(ProviderRequestError) -> Admission {
+        let taken = try await admit(provider, account: account, route: route, urgency: urgency)
+        return Admission(provider: provider, account: account, route: route, taken: taken)
+    }
+
+    func send(
+        _ request: TransferRequest, with admission: Admission
+    ) async throws(ProviderRequestError) -> TransferResponse {
+        let provider = admission.provider
         var request = request
         if let userAgent = provider.userAgent, request.fields["User-Agent"] == nil {
             request.fields["User-Agent"] = userAgent
@@ -50,8 +66,15 @@ package actor ProviderClient {
             result = .failure(error)
         }
         leave(provider.id)
-        await observe(result, of: provider, account: account, route: route)
+        await observe(result, of: provider, account: admission.account, route: admission.route)
         do { return try result.get() } catch { throw .transfer(error) }
+    }
+
+    /// Nothing was sent.
+    func giveBack(_ admission: Admission) {
+        giveBack(admission.taken, of: admission.provider.id)
+        gates[admission.provider.id]?.breaker.abandon()
+        leave(admission.provider.id)
     }
 
     /// Stops every request to a provider, here and in other processes.
@@ -63,7 +86,7 @@ package actor ProviderClient {
 
     private func admit(
         _ provider: Provider, account: AccountID?, route: String, urgency: Urgency
-    ) async throws(ProviderRequestError) {
+    ) async throws(ProviderRequestError) -> [TakenRequest] {
         let id = provider.id
         let deadline = time.now() + urgency.waitMax
         await readPauses()
@@ -79,25 +102,29 @@ package actor ProviderClient {
                 continue
             }
             gates[id]?.underWay += 1
+            var taken: [TakenRequest] = []
             let nextAt: Timestamp?
-            do {
-                nextAt = try await missingAllowance(provider, account: account, urgency: urgency)
+            do throws(ProviderRequestError) {
+                nextAt = try await take(&taken, provider, account: account, urgency: urgency)
             } catch {
+                giveBack(taken, of: id)
                 leave(id)
                 throw error
             }
             if let nextAt {
+                giveBack(taken, of: id)
                 leave(id)
                 try await wait(until: nextAt, deadline: deadline, reason: "its request limit is used up")
                 continue
             }
             // Others were admitted meanwhile: one may be the breaker's probe, or have brought a pause.
             guard gate(id).waitUntil(now: time.now(), account: account, route: route) == nil else {
+                giveBack(taken, of: id)
                 leave(id)
                 continue
             }
             gates[id]?.breaker.begin(now: time.now())
-            return
+            return taken
         }
     }
 
@@ -163,9 +190,10 @@ package actor ProviderClient {
         gates[id]?.dequeueFirst()?.continuation.resume(returning: .slot)
     }
 
-    /// Takes one request from each of the provider's limits; returns when to ask again where one has none left.
-    private func missingAllowance(
-        _ provider: Provider, account: AccountID?, urgency: Urgency
+    /// Takes one request from each of the provider's limits; returns when to ask again where one has none left. What was
+    /// taken until then is in `taken`, to be given back: one that could not be sent has cost nothing.
+    private func take(
+        _ taken: inout [TakenRequest], _ provider: Provider, account: AccountID?, urgency: Urgency
     ) async throws(ProviderRequestError) -> Timestamp? {
         for limit in provider.limits.requests {
             let sharer: String
@@ -178,7 +206,10 @@ package actor ProviderClient {
             // Each limit counts for itself: several may concern the same client.
             let key = "\(sharer)/\(limit.window.wholeMilliseconds)"
             let now = time.now()
-            if gates[provider.id]?.take(key, urgency, now: now) == true { continue }
+            if let held = gates[provider.id]?.take(key, urgency, now: now) {
+                taken.append(held)
+                continue
+            }
             let allowance: Allowance
             do {
                 allowance = try await database.allowances.withdraw(
@@ -188,11 +219,17 @@ package actor ProviderClient {
                 throw .store(error)
             }
             guard allowance.granted > 0 else { return max(allowance.nextAt, now + .milliseconds(1)) }
-            gates[provider.id]?.grant(
-                key, urgency, allowance.granted - 1,
-                until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
+            let request = TakenRequest(
+                key: key, urgency: urgency, until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
+            gates[provider.id]?.grant(request, allowance.granted - 1)
+            taken.append(request)
         }
         return nil
+    }
+
+    private func giveBack(_ taken: [TakenRequest], of id: ProviderID) {
+        let now = time.now()
+        for request in taken { gates[id]?.giveBack(request, now: now) }
     }
 
     /// How many requests are taken from the store at once. What is not used by the end of the slice lapses: a quarter of
@@ -288,6 +325,14 @@ package actor ProviderClient {
             logger.error("Stored pauses can't be read", metadata: ["error": "\(error)"])
         }
     }
+}
+
+/// Leave to send one request to a provider. It holds one of the provider's slots.
+struct Admission: Sendable {
+    let provider: Provider
+    let account: AccountID?
+    let route: String
+    fileprivate let taken: [TakenRequest]
 }
 
 /// Whether somebody waits for the answer.
