@@ -6,7 +6,7 @@ struct ProviderGate {
     private var waiters: [SlotWaiter] = []
     private var urgentWaiters: [SlotWaiter] = []
     var pausedUntil: Timestamp?
-    var pauseReason = ""
+    var pauseReason = PauseReason.asked
     var routePauses: [String: Timestamp] = [:]
     var breaker = CircuitBreaker()
     private var tokenPauses: [AccountID: Timestamp] = [:]
@@ -21,9 +21,11 @@ struct ProviderGate {
         return pauses.compactMap(\.self).filter { $0 > now }.max()
     }
 
-    func reason(now: Timestamp) -> String {
-        if let pausedUntil, pausedUntil > now { return pauseReason }
-        return breaker.waitUntil(now: now) == nil ? "it asked for a pause" : "its last answers were failures"
+    /// Of what holds up longest.
+    func reason(now: Timestamp, account: AccountID?, route: String) -> PauseReason {
+        let until = waitUntil(now: now, account: account, route: route)
+        if let pausedUntil, pausedUntil > now, pausedUntil == until { return pauseReason }
+        return breaker.waitUntil(now: now).map { $0 == until } == true ? .failing : .asked
     }
 
     mutating func pause(_ account: AccountID, until: Timestamp, now: Timestamp) {

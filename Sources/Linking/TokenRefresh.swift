@@ -231,7 +231,7 @@ struct TokenRefresh: Sendable {
             // A scope or a parameter that is refused may be this account's alone.
             if error == .refused(.invalidClient) || error == .refused(.unauthorizedClient) {
                 await client.pause(
-                    provider.id, for: .seconds(600), reason: "it refuses this service's registration (\(error.word))")
+                    provider.id, for: .seconds(600), reason: .registrationRefused(error.word))
             }
             return await abandon(lease, mayBeSpent: false, .clientRefused(error.word))
         default:

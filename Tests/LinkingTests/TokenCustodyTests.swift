@@ -296,6 +296,36 @@ import Transfer
             #expect(try await fixture.stored(id).refreshInDoubtSince == nil)
         }
     }
+
+    @Test func `whoever has to act is named while a provider is left alone`() async throws {
+        let id = try await fixture.link(fixture.credential())
+        let second = try await fixture.link(fixture.credential(), subject: "2")
+        func problem(of id: AccountID, from instance: Fixture.Instance) async -> AccountProblem.Code? {
+            do throws(AccessTokenError) {
+                guard let provider = fixture.catalog[alpha] else { return nil }
+                _ = try await instance.tokens.token(for: id, provider: provider, minTTL: .zero)
+                return nil
+            } catch {
+                guard case .wait = error.disposition else { return nil }
+                return error.problemCode
+            }
+        }
+        fixture.site.on("/token", 401, [:], #"{"error":"invalid_client"}"#)
+        _ = await problem(of: id, from: fixture.main)
+        #expect(await problem(of: second, from: fixture.main) == .clientRefused)
+        // After a restart as well.
+        #expect(await problem(of: second, from: try fixture.another("restarted")) == .clientRefused)
+
+        time.advance(by: .seconds(601))
+        fixture.site.on("/token", 503)
+        for _ in 0..<5 { _ = await problem(of: id, from: fixture.main) }
+        #expect(await problem(of: id, from: fixture.main) == .providerUnavailable)
+
+        time.advance(by: .seconds(3600))
+        fixture.site.on("/token", 429, ["Retry-After": "600"])
+        #expect(await problem(of: id, from: fixture.main) == .rateLimited)
+        #expect(await problem(of: id, from: fixture.main) == .rateLimited)
+    }
 }
 
 /// A clock that jumps ahead just before one of the looks at it, as for a process that is stopped and goes on.
