@@ -41,11 +41,16 @@ import Transfer
         _ = try await server()
         #expect(discoveries == 1)
         time.advance(by: .seconds(1))
-        fixture.site.on(
-            "/openid-configuration", 200, [:],
-            AccountLinkingTests.metadata.replacing("https://op.example/token", with: "https://op.example/token2"))
+        let barrier = Barrier()
+        fixture.site.on("/openid-configuration") { _ in
+            await barrier.pass()
+            return .json(200, body: AccountLinkingTests.metadata.replacing("example/token", with: "example/token2"))
+        }
         // The old one serves while the new one is on its way.
-        while discoveries < 2 { #expect(try await server().tokenEndpoint == "https://op.example/token") }
+        #expect(try await server().tokenEndpoint == "https://op.example/token")
+        await barrier.arrivals()
+        #expect(try await server().tokenEndpoint == "https://op.example/token")
+        barrier.open()
         while try await server().tokenEndpoint != "https://op.example/token2" { await Task.yield() }
         #expect(discoveries == 2)
     }
