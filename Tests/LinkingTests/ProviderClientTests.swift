@@ -449,4 +449,15 @@ import Transfer
                 "EXAMPLE (https://accounts.example.com)", "its own",
             ])
     }
+
+    @Test func `a request that one limit holds up spends nothing of the others`() async throws {
+        let fixture = try fixture(
+            "{dialect: ietf, requests: [{per: client, count: 40, window: 1h}, {per: token, count: 1, window: 1h}]}")
+        let accounts = (0..<40).map { AccountID(at: .epoch, random: SeededRandom(seed: 100 + $0)) }
+        try await send(fixture, account: accounts[0])
+        for _ in 0..<100 { #expect(try await pause(fixture, account: accounts[0]) != nil) }
+        for account in accounts.dropFirst() { #expect(try await pause(fixture, account: account) == nil) }
+        #expect(fixture.transport.requests.count == 40)
+        #expect(try await pause(fixture, account: Self.account) != nil)
+    }
 }
