@@ -108,10 +108,9 @@ import Transfer
 
     @Test func `the intent is written after discovery, and the lease begins with it`() async throws {
         let id = try await fixture.link(fixture.credential(), provider: gamma)
-        fixture.site.on("/openid-configuration") { [unowned fixture, time] _ in
+        fixture.site.on("/openid-configuration") { [time] _ in
             do { #expect(try await row().startedAt == nil) } catch { Issue.record(error) }
             time.advance(by: .seconds(50))
-            _ = fixture
             return .json(200, body: AccountLinkingTests.metadata)
         }
         fixture.site.on("/token") { [site = fixture.site, time] _ in
