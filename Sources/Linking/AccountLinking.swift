@@ -131,8 +131,9 @@ package struct AccountLinking: Sendable {
         return request.url
     }
 
-    /// Takes the provider's answer that the browser brought back. Nothing is sent anywhere before state, browser,
-    /// provider, configuration and issuer were found to be those that the link began with.
+    /// Takes the provider's answer that the browser brought back. Before state, browser, provider, configuration and
+    /// issuer were found to be those that the link began with, nothing of it is sent anywhere; the configuration is known
+    /// once the issuer's metadata document is, which may be fetched for that.
     ///
     /// - Parameter query: the raw query of the callback, without `?`.
     package func complete(provider id: ProviderID, query: String, browser: String) async -> LinkCompletion {
@@ -298,7 +299,7 @@ package struct AccountLinking: Sendable {
                 NewLink(
                     sessionID: pending.session.id, userID: pending.session.userID, provider: provider.id,
                     subject: profile.subject, credential: credential, profile: profile,
-                    nextSyncAt: time.now() + .milliseconds(Int64(interval * 1000)), difference: Self.difference))
+                    nextSyncAt: time.now() + .milliseconds(Int64(interval * 1000)), difference: ProfilePatch.text))
             switch outcome {
             case .linked(let account, _): return account
             case .heldByAnotherUser:
@@ -311,19 +312,6 @@ package struct AccountLinking: Sendable {
         } catch {
             throw LinkFailure("server_error", "The link could not be stored: \(error).")
         }
-    }
-
-    /// RFC 6902 over `{"claims": …, "raw": …}`; a replacement of both where either can't be read.
-    private static let difference: ProfileDifference = { old, new in
-        guard let before = document(old), let after = document(new) else { return "[]" }
-        return JSONPatch.difference(from: before, to: after).text
-    }
-
-    private static func document(_ content: ProfileContent) -> JSONValue? {
-        // Both texts were written by us and checked by the schema.
-        guard let claims = try? JSONValue(parsing: content.claims), let raw = try? JSONValue(parsing: content.raw)
-        else { return nil }
-        return ["claims": claims, "raw": raw]
     }
 
     /// A flow ends with the configuration and the endpoints it began with, or is refused.

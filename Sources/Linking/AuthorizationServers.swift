@@ -6,6 +6,7 @@ import Transfer
 
 /// Endpoints, capabilities and keys of every provider: from the manifest, or from the issuer's metadata document,
 /// which is cached, fetched once however many ask at once, and fetched again when it grows old or a key is missing.
+/// While a usable copy is fetched again, it serves; what could not be fetched is not asked for again for a minute.
 package actor AuthorizationServers {
     /// How long a metadata document or key set serves before it is fetched again.
     private static let freshFor: Duration = .seconds(3600)
@@ -13,6 +14,8 @@ package actor AuthorizationServers {
     private static let usableFor: Duration = .seconds(86_400)
     /// Unknown key ids cause at most one fetch in this time, however many tokens name them.
     private static let keysMinimumAge: Duration = .seconds(60)
+    /// For how long an issuer that could not be asked for its document is not asked again.
+    private static let failureFor: Duration = .seconds(60)
 
     private struct Cached<Value: Sendable> {
         var value: Value
@@ -25,6 +28,7 @@ package actor AuthorizationServers {
     private var metadata: [ProviderID: Cached<ProviderMetadata>] = [:]
     private var keySets: [ProviderID: Cached<JSONWebKeySet>] = [:]
     private var keyFailures: [ProviderID: (error: AuthorizationServerError, at: Timestamp)] = [:]
+    private var metadataFailures: [ProviderID: (error: AuthorizationServerError, at: Timestamp)] = [:]
     private var metadataTasks: [ProviderID: Task<Result<ProviderMetadata, AuthorizationServerError>, Never>] = [:]
     private var keyTasks: [ProviderID: Task<Result<JSONWebKeySet, AuthorizationServerError>, Never>] = [:]
 
@@ -94,29 +98,50 @@ package actor AuthorizationServers {
         of provider: Provider, issuer: String, urgency: Urgency
     ) async throws(AuthorizationServerError) -> ProviderMetadata {
         let now = time.now()
-        if let cached = metadata[provider.id], now - cached.fetchedAt < Self.freshFor, now >= cached.fetchedAt {
-            return cached.value
+        let cached = metadata[provider.id]
+        if let cached, now - cached.fetchedAt < Self.freshFor, now >= cached.fetchedAt { return cached.value }
+        let usable = cached.flatMap { now - $0.fetchedAt < Self.usableFor ? $0.value : nil }
+        if let failed = metadataFailures[provider.id], failed.at <= now, now - failed.at < Self.failureFor {
+            guard let usable else { throw failed.error }
+            return usable
         }
         let task =
             metadataTasks[provider.id]
             ?? Task {
                 let result = await self.fetchMetadata(of: provider, issuer: issuer, urgency: urgency)
                 metadataTasks[provider.id] = nil
-                if case .success(let document) = result {
-                    if let old = metadata[provider.id]?.value, old.tokenEndpoint != document.tokenEndpoint {
-                        logger.warning(
-                            "The token endpoint of an issuer changed", metadata: ["provider": "\(provider.id)"])
-                    }
-                    metadata[provider.id] = Cached(value: document, fetchedAt: now)
-                }
-                return result
+                return keep(result, of: provider.id)
             }
         metadataTasks[provider.id] = task
-        switch await task.value {
-        case .success(let document): return document
+        // Nobody waits for an issuer that hangs while there is something to go by.
+        if let usable { return usable }
+        guard let result = await task.valueUnlessCancelled() else { throw .request(.transfer(.cancelled)) }
+        return try result.get()
+    }
+
+    private func keep(
+        _ result: Result<ProviderMetadata, AuthorizationServerError>, of id: ProviderID
+    ) -> Result<ProviderMetadata, AuthorizationServerError> {
+        let now = time.now()
+        switch result {
+        case .success(let document):
+            metadataFailures[id] = nil
+            let moved = metadata[id].map { document.endpointsMoved(since: $0.value) } ?? []
+            guard let old = metadata[id]?.value, !moved.isEmpty else {
+                metadata[id] = Cached(value: document, fetchedAt: now)
+                return result
+            }
+            // Whoever has the issuer's page for an hour must not have everybody's tokens.
+            logger.error(
+                """
+                An issuer moves endpoints to another host; the old ones stay in use. An operator who knows of the move \
+                restarts the service
+                """, metadata: ["provider": "\(id)", "moved": "\(moved.joined(separator: ","))"])
+            metadata[id] = Cached(value: old, fetchedAt: now)
+            return .success(old)
         case .failure(let error):
-            if let cached = metadata[provider.id], now - cached.fetchedAt < Self.usableFor { return cached.value }
-            throw error
+            if error.isOfIssuer { metadataFailures[id] = (error, now) }
+            return result
         }
     }
 
@@ -126,7 +151,8 @@ package actor AuthorizationServers {
         let response: TransferResponse
         do {
             response = try await client.send(
-                ProviderMetadata.request(issuer: issuer), to: provider, route: "discovery", urgency: urgency)
+                ProviderMetadata.request(issuer: issuer), to: provider, route: ProviderClient.discoveryRoute,
+                urgency: urgency)
         } catch {
             return .failure(.request(error))
         }
@@ -146,7 +172,7 @@ package actor AuthorizationServers {
         let response: TransferResponse
         do {
             response = try await client.send(
-                JSONWebKeySet.request(uri: uri), to: provider, route: "keys", urgency: .callerWaits)
+                JSONWebKeySet.request(uri: uri), to: provider, route: ProviderClient.keysRoute, urgency: .callerWaits)
         } catch {
             return .failure(.request(error))
         }
@@ -175,6 +201,14 @@ package enum AuthorizationServerError: Error, Equatable {
         case .discovery(.unavailable), .discovery(.transfer): .providerUnavailable
         case .keys: .unexpectedResponse
         case .discovery, .misconfigured: .clientRefused
+        }
+    }
+
+    /// Not one that kept the request from being sent at all.
+    fileprivate var isOfIssuer: Bool {
+        switch self {
+        case .request(.paused), .request(.store), .request(.transfer(.cancelled)): false
+        case .request(.transfer), .discovery, .keys, .misconfigured: true
         }
     }
 

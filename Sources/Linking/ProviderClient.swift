@@ -17,6 +17,10 @@ package actor ProviderClient {
     private var pausesReadAt: Timestamp?
     private var nextWaiter = 0
 
+    static let discoveryRoute = "discovery"
+    static let keysRoute = "keys"
+    /// Their outcome is not the breaker's: `AuthorizationServers` remembers failures of its own.
+    private static let metadataRoutes: Set = [discoveryRoute, keysRoute]
     /// Pauses that another process stored count within this.
     private static let pausesMaximumAge: Duration = .seconds(5)
 
@@ -38,7 +42,23 @@ package actor ProviderClient {
         _ request: TransferRequest, to provider: Provider, account: AccountID? = nil, route: String = "token",
         urgency: Urgency
     ) async throws(ProviderRequestError) -> TransferResponse {
-        try await admit(provider, account: account, route: route, urgency: urgency)
+        try await send(
+            request, with: try await admission(to: provider, account: account, route: route, urgency: urgency))
+    }
+
+    /// Leave to send one request, for a caller that has something to do just before it: to be used for `send` or given
+    /// back, once.
+    func admission(
+        to provider: Provider, account: AccountID? = nil, route: String = "token", urgency: Urgency
+    ) async throws(ProviderRequestError) -> Admission {
+        let taken = try await admit(provider, account: account, route: route, urgency: urgency)
+        return Admission(provider: provider, account: account, route: route, taken: taken)
+    }
+
+    func send(
+        _ request: TransferRequest, with admission: Admission
+    ) async throws(ProviderRequestError) -> TransferResponse {
+        let provider = admission.provider
         var request = request
         if let userAgent = provider.userAgent, request.fields["User-Agent"] == nil {
             request.fields["User-Agent"] = userAgent
@@ -50,12 +70,19 @@ package actor ProviderClient {
             result = .failure(error)
         }
         leave(provider.id)
-        await observe(result, of: provider, account: account, route: route)
+        await observe(result, of: provider, account: admission.account, route: admission.route)
         do { return try result.get() } catch { throw .transfer(error) }
     }
 
+    /// Nothing was sent.
+    func giveBack(_ admission: Admission) {
+        giveBack(admission.taken, of: admission.provider.id)
+        gates[admission.provider.id]?.breaker.abandon()
+        leave(admission.provider.id)
+    }
+
     /// Stops every request to a provider, here and in other processes.
-    package func pause(_ provider: ProviderID, for duration: Duration, reason: String) async {
+    package func pause(_ provider: ProviderID, for duration: Duration, reason: PauseReason) async {
         await store(pause: time.now() + duration, of: provider, reason: reason)
     }
 
@@ -63,7 +90,7 @@ package actor ProviderClient {
 
     private func admit(
         _ provider: Provider, account: AccountID?, route: String, urgency: Urgency
-    ) async throws(ProviderRequestError) {
+    ) async throws(ProviderRequestError) -> [TakenRequest] {
         let id = provider.id
         let deadline = time.now() + urgency.waitMax
         await readPauses()
@@ -71,7 +98,9 @@ package actor ProviderClient {
             if let until = gate(id).waitUntil(now: time.now(), account: account, route: route) {
                 // Whoever was woken for a free slot and can't use it passes it on.
                 if gate(id).underWay < provider.limits.concurrency { wakeOne(id) }
-                try await wait(until: until, deadline: deadline, reason: gate(id).reason(now: time.now()))
+                try await wait(
+                    until: until, deadline: deadline,
+                    reason: gate(id).reason(now: time.now(), account: account, route: route))
                 continue
             }
             guard gate(id).underWay < provider.limits.concurrency else {
@@ -79,25 +108,29 @@ package actor ProviderClient {
                 continue
             }
             gates[id]?.underWay += 1
+            var taken: [TakenRequest] = []
             let nextAt: Timestamp?
-            do {
-                nextAt = try await missingAllowance(provider, account: account, urgency: urgency)
+            do throws(ProviderRequestError) {
+                nextAt = try await take(&taken, provider, account: account, urgency: urgency)
             } catch {
+                giveBack(taken, of: id)
                 leave(id)
                 throw error
             }
             if let nextAt {
+                giveBack(taken, of: id)
                 leave(id)
-                try await wait(until: nextAt, deadline: deadline, reason: "its request limit is used up")
+                try await wait(until: nextAt, deadline: deadline, reason: .limitUsedUp)
                 continue
             }
             // Others were admitted meanwhile: one may be the breaker's probe, or have brought a pause.
             guard gate(id).waitUntil(now: time.now(), account: account, route: route) == nil else {
+                giveBack(taken, of: id)
                 leave(id)
                 continue
             }
             gates[id]?.breaker.begin(now: time.now())
-            return
+            return taken
         }
     }
 
@@ -107,7 +140,7 @@ package actor ProviderClient {
         return ProviderGate()
     }
 
-    private func wait(until: Timestamp, deadline: Timestamp, reason: String) async throws(ProviderRequestError) {
+    private func wait(until: Timestamp, deadline: Timestamp, reason: PauseReason) async throws(ProviderRequestError) {
         guard until <= deadline else { throw .paused(until: until, reason: reason) }
         do {
             try await time.sleep(for: max(until - time.now(), .milliseconds(1)))
@@ -121,7 +154,7 @@ package actor ProviderClient {
         _ id: ProviderID, urgency: Urgency, deadline: Timestamp
     ) async throws(ProviderRequestError) {
         let now = time.now()
-        guard now < deadline else { throw .paused(until: now + .seconds(1), reason: Self.busy) }
+        guard now < deadline else { throw .paused(until: now + .seconds(1), reason: .busy) }
         nextWaiter += 1
         let waiter = nextWaiter
         let alarm = Task {
@@ -144,11 +177,9 @@ package actor ProviderClient {
             throw .transfer(.cancelled)
         case .slot: return
         case .cancelled: throw .transfer(.cancelled)
-        case .deadline: throw .paused(until: time.now() + .seconds(1), reason: Self.busy)
+        case .deadline: throw .paused(until: time.now() + .seconds(1), reason: .busy)
         }
     }
-
-    private static let busy = "too many requests to it are under way"
 
     private func wake(_ waiter: Int, _ id: ProviderID, because reason: SlotWaiter.Reason) {
         gates[id]?.dequeue(waiter)?.continuation.resume(returning: reason)
@@ -163,9 +194,10 @@ package actor ProviderClient {
         gates[id]?.dequeueFirst()?.continuation.resume(returning: .slot)
     }
 
-    /// Takes one request from each of the provider's limits; returns when to ask again where one has none left.
-    private func missingAllowance(
-        _ provider: Provider, account: AccountID?, urgency: Urgency
+    /// Takes one request from each of the provider's limits; returns when to ask again where one has none left. What was
+    /// taken until then is in `taken`, to be given back: one that could not be sent has cost nothing.
+    private func take(
+        _ taken: inout [TakenRequest], _ provider: Provider, account: AccountID?, urgency: Urgency
     ) async throws(ProviderRequestError) -> Timestamp? {
         for limit in provider.limits.requests {
             let sharer: String
@@ -178,7 +210,10 @@ package actor ProviderClient {
             // Each limit counts for itself: several may concern the same client.
             let key = "\(sharer)/\(limit.window.wholeMilliseconds)"
             let now = time.now()
-            if gates[provider.id]?.take(key, urgency, now: now) == true { continue }
+            if let held = gates[provider.id]?.take(key, urgency, now: now) {
+                taken.append(held)
+                continue
+            }
             let allowance: Allowance
             do {
                 allowance = try await database.allowances.withdraw(
@@ -188,11 +223,17 @@ package actor ProviderClient {
                 throw .store(error)
             }
             guard allowance.granted > 0 else { return max(allowance.nextAt, now + .milliseconds(1)) }
-            gates[provider.id]?.grant(
-                key, urgency, allowance.granted - 1,
-                until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
+            let request = TakenRequest(
+                key: key, urgency: urgency, until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
+            gates[provider.id]?.grant(request, allowance.granted - 1)
+            taken.append(request)
         }
         return nil
+    }
+
+    private func giveBack(_ taken: [TakenRequest], of id: ProviderID) {
+        let now = time.now()
+        for request in taken { gates[id]?.giveBack(request, now: now) }
     }
 
     /// How many requests are taken from the store at once. What is not used by the end of the slice lapses: a quarter of
@@ -215,14 +256,16 @@ package actor ProviderClient {
         case .failure(let error):
             switch error {
             case .cancelled, .invalidRequest, .destinationRefused: gates[id]?.breaker.abandon()
-            default: breakerFailed(provider, now: now)
+            default: breakerFailed(provider, route: route, now: now)
             }
         case .success(let response):
             if let signal = provider.limitSignal(in: response, now: now) {
                 await obey(signal, provider: provider, account: account, route: route)
             }
             if response.status >= 500 {
-                breakerFailed(provider, now: now)
+                breakerFailed(provider, route: route, now: now)
+            } else if Self.metadataRoutes.contains(route) {
+                gates[id]?.breaker.abandon()
             } else {
                 gates[id]?.breaker.succeeded()
             }
@@ -231,7 +274,7 @@ package actor ProviderClient {
                 // Far below the count at which the provider would ban this address.
                 if count >= max(1, budget.count / 10) {
                     await store(
-                        pause: now + .seconds(600), of: id, reason: "too many of its answers were refusals")
+                        pause: now + .seconds(600), of: id, reason: .tooManyRefusals)
                 }
             }
         }
@@ -240,7 +283,7 @@ package actor ProviderClient {
     private func obey(_ signal: LimitSignal, provider: Provider, account: AccountID?, route: String) async {
         switch signal.reach {
         case .everyone:
-            await store(pause: signal.until, of: provider.id, reason: "it asked for a pause")
+            await store(pause: signal.until, of: provider.id, reason: .asked)
         case .route: gates[provider.id]?.routePauses[route] = signal.until
         case .token:
             if let account { gates[provider.id]?.pause(account, until: signal.until, now: time.now()) }
@@ -252,14 +295,19 @@ package actor ProviderClient {
         }
     }
 
-    private func breakerFailed(_ provider: Provider, now: Timestamp) {
+    private func breakerFailed(_ provider: Provider, route: String, now: Timestamp) {
+        // What publishes the endpoints says nothing of the endpoints.
+        if Self.metadataRoutes.contains(route) {
+            gates[provider.id]?.breaker.abandon()
+            return
+        }
         guard let opened = gates[provider.id]?.breaker.failed(now: now, random: random) else { return }
         logger.warning(
             "A provider fails and is left alone",
             metadata: ["provider": "\(provider.id)", "until": "\(opened)"])
     }
 
-    private func store(pause until: Timestamp, of id: ProviderID, reason: String) async {
+    private func store(pause until: Timestamp, of id: ProviderID, reason: PauseReason) async {
         _ = gate(id)
         if let known = gates[id]?.pausedUntil, known >= until { return }
         gates[id]?.pausedUntil = until
@@ -267,7 +315,7 @@ package actor ProviderClient {
         logger.notice(
             "A provider is paused", metadata: ["provider": "\(id)", "until": "\(until)", "reason": "\(reason)"])
         do {
-            try await database.schedule.pauseProvider(id, until: until, reason: reason)
+            try await database.schedule.pauseProvider(id, until: until, reason: reason.text)
         } catch {
             logger.error("A pause can't be stored", metadata: ["provider": "\(id)", "error": "\(error)"])
         }
@@ -282,12 +330,20 @@ package actor ProviderClient {
                 _ = gate(pause.provider)
                 guard (gates[pause.provider]?.pausedUntil ?? .epoch) < pause.until else { continue }
                 gates[pause.provider]?.pausedUntil = pause.until
-                gates[pause.provider]?.pauseReason = pause.reason
+                gates[pause.provider]?.pauseReason = PauseReason(stored: pause.reason)
             }
         } catch {
             logger.error("Stored pauses can't be read", metadata: ["error": "\(error)"])
         }
     }
+}
+
+/// Leave to send one request to a provider. It holds one of the provider's slots.
+struct Admission: Sendable {
+    let provider: Provider
+    let account: AccountID?
+    let route: String
+    fileprivate let taken: [TakenRequest]
 }
 
 /// Whether somebody waits for the answer.
@@ -308,7 +364,7 @@ package enum Urgency: Sendable {
 
 package enum ProviderRequestError: Error, Equatable {
     /// The provider is being left alone; nothing was sent.
-    case paused(until: Timestamp, reason: String)
+    case paused(until: Timestamp, reason: PauseReason)
     case transfer(TransferError)
     case store(StoreError)
 
@@ -322,7 +378,7 @@ package enum ProviderRequestError: Error, Equatable {
 
     package var problemCode: AccountProblem.Code {
         switch self {
-        case .paused: .rateLimited
+        case .paused(_, let reason): reason.problemCode
         case .transfer(.destinationRefused), .transfer(.invalidRequest): .clientRefused
         case .transfer, .store: .providerUnavailable
         }

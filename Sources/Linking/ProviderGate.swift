@@ -6,7 +6,7 @@ struct ProviderGate {
     private var waiters: [SlotWaiter] = []
     private var urgentWaiters: [SlotWaiter] = []
     var pausedUntil: Timestamp?
-    var pauseReason = ""
+    var pauseReason = PauseReason.asked
     var routePauses: [String: Timestamp] = [:]
     var breaker = CircuitBreaker()
     private var tokenPauses: [AccountID: Timestamp] = [:]
@@ -21,9 +21,11 @@ struct ProviderGate {
         return pauses.compactMap(\.self).filter { $0 > now }.max()
     }
 
-    func reason(now: Timestamp) -> String {
-        if let pausedUntil, pausedUntil > now { return pauseReason }
-        return breaker.waitUntil(now: now) == nil ? "it asked for a pause" : "its last answers were failures"
+    /// Of what holds up longest.
+    func reason(now: Timestamp, account: AccountID?, route: String) -> PauseReason {
+        let until = waitUntil(now: now, account: account, route: route)
+        if let pausedUntil, pausedUntil > now, pausedUntil == until { return pauseReason }
+        return breaker.waitUntil(now: now).map { $0 == until } == true ? .failing : .asked
     }
 
     mutating func pause(_ account: AccountID, until: Timestamp, now: Timestamp) {
@@ -33,22 +35,30 @@ struct ProviderGate {
     }
 
     /// Who waits may also use what was granted to the background, never the other way round.
-    mutating func take(_ key: String, _ urgency: Urgency, now: Timestamp) -> Bool {
+    mutating func take(_ key: String, _ urgency: Urgency, now: Timestamp) -> TakenRequest? {
         let usable: [Urgency] = urgency == .callerWaits ? [.callerWaits, .background] : [.background]
         for urgency in usable {
             let grant = Grant(key: key, urgency: urgency)
             guard let held = grants[grant], held.left > 0, held.until > now else { continue }
             grants[grant] = (held.left - 1, held.until)
-            return true
+            return TakenRequest(key: key, urgency: urgency, until: held.until)
         }
-        return false
+        return nil
     }
 
-    /// Lapses at the end of the slice that it was counted in: used later, it would stand in a window that does not know
-    /// of it.
-    mutating func grant(_ key: String, _ urgency: Urgency, _ count: Int, until: Timestamp) {
+    /// `count` more of the kind of `request`. They lapse at the end of the slice that they were counted in: used later,
+    /// they would stand in a window that does not know of them.
+    mutating func grant(_ request: TakenRequest, _ count: Int) {
         guard count > 0 else { return }
-        grants[Grant(key: key, urgency: urgency)] = (count, until)
+        grants[Grant(key: request.key, urgency: request.urgency)] = (count, request.until)
+    }
+
+    mutating func giveBack(_ request: TakenRequest, now: Timestamp) {
+        guard request.until > now else { return }
+        let held = grants[Grant(key: request.key, urgency: request.urgency)]
+        // One of a later slice has taken its place: this one lapses.
+        if let held, held.until > request.until { return }
+        grant(request, (held?.until == request.until ? held?.left ?? 0 : 0) + 1)
     }
 
     mutating func enqueue(_ waiter: SlotWaiter, urgency: Urgency) {
@@ -70,6 +80,14 @@ struct ProviderGate {
         invalidAt.removeAll { now - $0 > window }
         return invalidAt.count
     }
+}
+
+/// One request taken from one limit.
+struct TakenRequest: Sendable {
+    let key: String
+    /// Whose grant it came from.
+    let urgency: Urgency
+    let until: Timestamp
 }
 
 private struct Grant: Hashable {

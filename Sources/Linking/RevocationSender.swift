@@ -4,12 +4,16 @@ import OAuth
 package import Providers
 package import Store
 import Synchronization
+import Transfer
 
 /// Tells providers of tokens that are not wanted any more (RFC 7009, or the provider's own way). What can't be
 /// delivered waits in the outbox, with growing pauses, for at most a week.
 package struct RevocationSender: Sendable {
     private static let keptFor: Duration = .seconds(7 * 86_400)
-    private static let lease: Duration = .seconds(120)
+    /// Longer than an attempt takes: endpoints and two tokens, each up to 20 s of waiting and 30 s of transfer.
+    private static let lease: Duration = .seconds(180)
+    /// Attempts under way at once. A provider that does not answer holds up the others until its breaker opens.
+    private static let concurrency = 16
 
     private let database: Database
     private let catalog: ProviderCatalog
@@ -35,14 +39,28 @@ package struct RevocationSender: Sendable {
         self.logger = logger
     }
 
-    /// Everything in the outbox that is due.
+    /// Everything in the outbox that is due, until nothing is. Cancelled, it takes nothing more and leaves what was not
+    /// delivered as it was.
     package func sendDue() async {
-        do {
-            for revocation in try await database.revocations.due(now: time.now(), owner: owner, lease: Self.lease) {
-                await send(revocation)
+        await withTaskGroup(of: Void.self) { group in
+            var underWay = 0
+            var mayHaveMore = true
+            while true {
+                if mayHaveMore, !Task.isCancelled {
+                    do {
+                        let due = try await database.revocations.due(
+                            now: time.now(), owner: owner, lease: Self.lease, limit: Self.concurrency - underWay)
+                        for revocation in due { group.addTask { await send(revocation) } }
+                        underWay += due.count
+                    } catch {
+                        logger.error("The revocation outbox can't be read", metadata: ["error": "\(error)"])
+                    }
+                }
+                guard await group.next() != nil else { return }
+                underWay -= 1
+                // Half of the slots are refilled at a time: one claim for many.
+                mayHaveMore = underWay <= Self.concurrency / 2
             }
-        } catch {
-            logger.error("The revocation outbox can't be read", metadata: ["error": "\(error)"])
         }
     }
 
@@ -60,7 +78,11 @@ package struct RevocationSender: Sendable {
             "account": "\(revocation.accountID)", "provider": "\(revocation.provider)",
         ]
         do {
-            switch await attempt(revocation) {
+            guard let outcome = await attempt(revocation) else {
+                try await database.revocations.release(revocation.id)
+                return
+            }
+            switch outcome {
             case .revoked, .alreadyDead:
                 try await database.revocations.done(revocation.id)
                 logger.debug("Tokens revoked", metadata: metadata)
@@ -94,27 +116,34 @@ package struct RevocationSender: Sendable {
         }
     }
 
-    private func attempt(_ revocation: PendingRevocation) async -> RevocationOutcome {
+    /// `nil` where it was cut short.
+    private func attempt(_ revocation: PendingRevocation) async -> RevocationOutcome? {
+        if Task.isCancelled { return nil }
         guard let provider = catalog[revocation.provider], provider.isReady else { return .retry(after: nil) }
-        let server: AuthorizationServer
-        do { server = try await servers.server(for: provider, urgency: .background) } catch {
-            return .retry(after: nil)
-        }
-        var worst = RevocationOutcome.alreadyDead
-        let requests = TokenRevocation.requests(for: revocation.credential, server: server, client: provider.client)
-        guard !requests.isEmpty else { return .refused }
-        for request in requests {
-            do {
+        do {
+            let server = try await servers.server(for: provider, urgency: .background)
+            let requests = TokenRevocation.requests(for: revocation.credential, server: server, client: provider.client)
+            guard !requests.isEmpty else { return .refused }
+            var worst = RevocationOutcome.alreadyDead
+            for request in requests {
                 let response = try await client.send(request, to: provider, route: "revocation", urgency: .background)
                 let outcome = TokenRevocation.read(response, method: server.revocation)
                 if case .retry = outcome { return outcome }
                 if outcome == .refused || worst == .alreadyDead { worst = outcome }
-            } catch {
-                return .retry(after: nil)
+            }
+            return worst
+        } catch {
+            switch error as? ProviderRequestError ?? (error as? AuthorizationServerError)?.request {
+            case .transfer(.cancelled): return nil
+            case .paused(let until, _): return .retry(after: until - time.now())
+            default: return .retry(after: nil)
             }
         }
-        return worst
     }
+}
+
+extension AuthorizationServerError {
+    fileprivate var request: ProviderRequestError? { if case .request(let error) = self { error } else { nil } }
 }
 
 /// Attempts that nobody waits for, kept so that somebody can.

@@ -72,6 +72,24 @@ package struct ProviderMetadata: Sendable, Equatable {
     }
 }
 
+extension ProviderMetadata {
+    /// The members whose endpoint is at another host than it was in `earlier`.
+    package func endpointsMoved(since earlier: ProviderMetadata) -> [String] {
+        zip(endpoints, earlier.endpoints).compactMap { new, old in
+            guard let newURL = new.url, let oldURL = old.url else { return nil }
+            return Origin(url: newURL)?.host == Origin(url: oldURL)?.host ? nil : new.name
+        }
+    }
+
+    /// Those that tokens, codes or secrets go to, or that say what is believed; the same ones in the same order always.
+    private var endpoints: [(name: String, url: String?)] {
+        [
+            ("authorization_endpoint", authorizationEndpoint), ("token_endpoint", tokenEndpoint),
+            ("userinfo_endpoint", userinfoEndpoint), ("jwks_uri", jwksURI), ("revocation_endpoint", revocationEndpoint),
+        ]
+    }
+}
+
 /// Why there is no metadata to use.
 package enum DiscoveryError: Error, Equatable {
     case unavailable(status: Int)

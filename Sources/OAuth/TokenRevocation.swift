@@ -8,7 +8,7 @@ package enum RevocationOutcome: Sendable, Equatable {
     case alreadyDead
     /// Says nothing about the token; `after` is what `Retry-After` asks for, at most a day.
     case retry(after: Duration?)
-    /// Trying again is of no use: our registration, the token type or the method is not accepted.
+    /// Trying again is of no use: the token type, the request or the method is not accepted.
     case refused
 }
 
@@ -57,13 +57,21 @@ package enum TokenRevocation {
         case .none: return .refused
         case .rfc7009:
             if (200..<300).contains(response.status) { return .revoked }
+            // An answer in no words of OAuth may be a proxy's, and says nothing about the token.
+            guard let body = try? TokenResponseBody(response, dialect: TokenDialect()), let code = body.errorCode([:])
+            else { return .retry(after: nil) }
+            switch code {
             // §2.2: an invalid token is a success already; some servers answer 400 all the same.
-            guard let body = try? TokenResponseBody(response, dialect: TokenDialect()) else { return .refused }
-            let dead: [TokenErrorCode] = [.invalidGrant, .unrecognized("invalid_token")]
-            return body.errorCode([:]).map(dead.contains) == true ? .alreadyDead : .refused
+            case .invalidGrant, .unrecognized("invalid_token"): return .alreadyDead
+            // Our registration is at fault, and may be mended while the token still lives.
+            case .invalidClient, .unauthorizedClient, .serverError, .temporarilyUnavailable: return .retry(after: nil)
+            default: return .refused
+            }
         case .request(let request):
             if request.successStatuses.contains(response.status) { return .revoked }
-            return request.alreadyDeadStatuses.contains(response.status) ? .alreadyDead : .refused
+            if request.alreadyDeadStatuses.contains(response.status) { return .alreadyDead }
+            // The manifest names what ends the matter; a redirect that was not followed never will.
+            return (400..<500).contains(response.status) ? .retry(after: nil) : .refused
         }
     }
 }

@@ -36,6 +36,7 @@ struct ServiceAssembly: Sendable {
     let syncService: SyncService
     private let onDemand: SyncOnDemand
     let revocations: RevocationSender
+    private let tokens: AccessTokens
     let web: WebServer
     private let services: ServiceGroup
     private let lock: ServiceLock?
@@ -64,7 +65,7 @@ struct ServiceAssembly: Sendable {
         revocations = RevocationSender(
             database: database, catalog: catalog, client: client, servers: servers, owner: owner, time: time,
             random: random, logger: logger)
-        let tokens = AccessTokens(
+        tokens = AccessTokens(
             database: database, catalog: catalog, client: client, servers: servers, revocations: revocations,
             owner: owner, time: time, logger: logger)
         let profiles = ProfileFetch(client: client, servers: servers, time: time)
@@ -102,10 +103,14 @@ struct ServiceAssembly: Sendable {
             services: [NamedService(name: "sync", service: syncService), NamedService(name: "web", service: web)],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(15)
+        // No maximumCancellationDuration: it ends the process by a trap, and with it the only copy of a rotated token.
         services = ServiceGroup(configuration: group)
     }
 
-    /// Until SIGTERM or SIGINT; what is under way has 15 seconds to finish.
+    /// Until SIGTERM or SIGINT. What is under way has 15 seconds to finish; then it is cancelled, and waits for a
+    /// provider's leave to send or for another process end at once. Only a refresh whose request has left holds the
+    /// process up beyond that: 30 seconds at most for the answer, and, while the database takes no write, 75 to store it
+    /// (`TokenRefresh.sentMax`).
     func run() async throws {
         defer { listening.end() }
         logger.info(
@@ -159,6 +164,8 @@ struct ServiceAssembly: Sendable {
 
     func close() async {
         await onDemand.stop()
+        // Before the transport, which would cut off the answers that carry new refresh tokens.
+        await tokens.finish()
         await transport.shutDown()
         // Their outcome goes into the outbox: what was cut short is sent again after the next start.
         await revocations.finishSending()

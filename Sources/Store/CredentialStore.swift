@@ -52,10 +52,9 @@ package struct CredentialStore: Sendable {
         try await connections.write { transaction in
             guard let row = try transaction.credentialRow(id), row.generation == generation else { return false }
             var merged = new
+            // Whoever calls has put that right before: this is the last place where the only one could be lost.
             if merged.refreshToken == nil, row.refreshToken != nil {
-                let held = try transaction.open(row).credential
-                merged.refreshToken = held.refreshToken
-                merged.refreshTokenExpiresAt = held.refreshTokenExpiresAt
+                merged = try transaction.open(row).credential.refreshed(by: new)
             }
             try transaction.replace(row, with: merged)
             if let account = try transaction.account(id), account.statusBeneathPause == .needsRelink {

@@ -37,8 +37,8 @@ package struct NewLink: Sendable {
 }
 
 /// Makes the text of an RFC 6902 patch (a JSON array) that turns the document `{"claims": …, "raw": …}` of `old` into
-/// that of `new`.
-package typealias ProfileDifference = @Sendable (_ old: ProfileContent, _ new: ProfileContent) -> String
+/// that of `new`; `nil` where it can't, and the feed then says that both were replaced.
+package typealias ProfileDifference = @Sendable (_ old: ProfileContent, _ new: ProfileContent) -> String?
 
 /// The content of a profile as two JSON texts.
 package struct ProfileContent: Sendable, Equatable {

@@ -71,6 +71,13 @@ package struct RevocationOutbox: Sendable {
         }
     }
 
+    /// Frees the lease of one whose attempt was cut short, and counts nothing.
+    package func release(_ id: Int64) async throws(StoreError) {
+        try await connections.write { transaction in
+            try transaction.db.run("UPDATE revocation SET lease_owner = NULL, lease_until = 0 WHERE id = ?", id)
+        }
+    }
+
     /// Gives up: the tokens are erased, and the provider never told.
     package func drop(_ id: Int64) async throws(StoreError) { try await done(id) }
 

@@ -96,9 +96,9 @@ package struct AccountSync: Sendable {
             guard profile.contentHash != claim.contentHash else {
                 return Attempt(outcome: .unchanged, content: .profile(profile, patch: nil), freshFor: freshFor)
             }
-            return Attempt(
-                outcome: .updated, content: .profile(profile, patch: patch(from: claim, to: profile)),
-                freshFor: freshFor)
+            let content = ProfileContent(claims: profile.claims, raw: profile.raw)
+            let patch = claim.content.flatMap { ProfilePatch.text(from: $0, to: content) }
+            return Attempt(outcome: .updated, content: .profile(profile, patch: patch), freshFor: freshFor)
         case .failed(let failure):
             return failed(failure.disposition, failure.problemCode, failure.detail)
         }
@@ -106,24 +106,6 @@ package struct AccountSync: Sendable {
 
     private func failed(_ disposition: Disposition, _ code: AccountProblem.Code, _ detail: String) -> Attempt {
         Attempt(outcome: .failed(SyncFailure(disposition: disposition, code: code, detail: detail)))
-    }
-
-    /// RFC 6902 over `{"claims": …, "raw": …}`.
-    private func patch(from claim: SyncClaim, to profile: Profile) -> String? {
-        guard let content = claim.content,
-            let old = document(claims: content.claims, raw: content.raw),
-            let new = document(claims: profile.claims, raw: profile.raw)
-        else { return nil }
-        return JSONPatch.difference(from: old, to: new).text
-    }
-
-    private func document(claims: String, raw: String) -> JSONValue? {
-        do {
-            return ["claims": try JSONValue(parsing: claims), "raw": try JSONValue(parsing: raw)]
-        } catch {
-            // The store holds JSON or its CHECK would have refused it; the feed then says that both were replaced.
-            return nil
-        }
     }
 
     private func result(of attempt: Attempt, claim: SyncClaim) -> SyncResult {

@@ -58,12 +58,13 @@ package struct SyncService: Service {
     private func keepHouse() async {
         let ticks = Ticks(time: time, interval: Self.houseKeepingInterval)
         for await _ in ticks.cancelOnGracefulShutdown() {
-            await revocations.sendDue()
             do {
                 try await linkSessions.purgeExpired()
             } catch {
                 logger.error("Expired link sessions stay for now", metadata: ["error": "\(error)"])
             }
+            // Last: it waits for providers.
+            await revocations.sendDue()
         }
     }
 }

@@ -80,8 +80,7 @@ import Transfer
         fixture.site.on("/token") { [site = fixture.site] _ in site.nextTokens(lifetime: lifetime) }
         let id = try await fixture.link(fixture.credential())
         for _ in 0..<10 { _ = try await token(id, minTTL: .seconds(3600)) }
-        // A token that has ended already can't be handed out: each caller then costs one request, never more.
-        #expect(fixture.tokenRequests.count == (lifetime < 2 ? 10 : 1))
+        #expect(fixture.tokenRequests.count == 1)
         #expect(try await fixture.account(id).status == .active)
     }
 
@@ -235,7 +234,7 @@ import Transfer
         #expect(fixture.time.now() - began < .seconds(60))
         try await lock.release()
         // The intent still says that the refresh token may be spent.
-        try await fixture.time.sleep(for: .seconds(61))
+        try await fixture.time.sleep(for: .seconds(121))
         #expect(try await fixture.stored(id).refreshInDoubtSince != nil)
     }
 
@@ -406,18 +405,6 @@ import Transfer
         #expect(try await fixture.account(id).problem?.code == .refreshExpired)
     }
 
-    @Test func `an expired token without a refresh token means a relink`() async throws {
-        let id = try await fixture.link(fixture.credential(refresh: nil))
-        await #expect {
-            try await token(id)
-        } throws: {
-            guard case .relink(.refreshExpired, _) = $0 as? AccessTokenError else { return false }
-            return true
-        }
-        #expect(fixture.transport.requests.isEmpty)
-        #expect(try await fixture.account(id).status == .needsRelink)
-    }
-
     @Test func `a token without a refresh token is used to its end`() async throws {
         let id = try await fixture.link(fixture.credential(refresh: nil, lifetime: .seconds(30)))
         #expect(try await token(id, minTTL: .seconds(600)).generation == 1)
@@ -466,8 +453,8 @@ import Transfer
             let stored = try await fixture.stored(id)
             #expect(stored.credential.refreshToken?.text == "EXAMPLE-refresh-1")
             #expect(stored.generation == 1)
-            // Only a token that a use would spend can have been lost with the answer.
-            #expect((stored.refreshInDoubtSince != nil) == (inDoubt && rotates), "\(name)")
+            // Whatever the manifest says of rotation: the provider may rotate all the same.
+            #expect((stored.refreshInDoubtSince != nil) == inDoubt, "\(name)")
         }
     }
 

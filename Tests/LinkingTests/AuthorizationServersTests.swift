@@ -41,10 +41,17 @@ import Transfer
         _ = try await server()
         #expect(discoveries == 1)
         time.advance(by: .seconds(1))
-        fixture.site.on(
-            "/openid-configuration", 200, [:],
-            AccountLinkingTests.metadata.replacing("https://op.example/token", with: "https://op.example/token2"))
-        #expect(try await server().tokenEndpoint == "https://op.example/token2")
+        let barrier = Barrier()
+        fixture.site.on("/openid-configuration") { _ in
+            await barrier.pass()
+            return .json(200, body: AccountLinkingTests.metadata.replacing("example/token", with: "example/token2"))
+        }
+        // The old one serves while the new one is on its way.
+        #expect(try await server().tokenEndpoint == "https://op.example/token")
+        await barrier.arrivals()
+        #expect(try await server().tokenEndpoint == "https://op.example/token")
+        barrier.open()
+        while try await server().tokenEndpoint != "https://op.example/token2" { await Task.yield() }
         #expect(discoveries == 2)
     }
 
@@ -68,18 +75,105 @@ import Transfer
         fixture.site.fail("/openid-configuration", .timedOut(host: "op.example"))
         time.advance(by: .seconds(86_399))
         #expect(try await server().issuer == "https://op.example")
-        time.advance(by: .seconds(1))
+        while discoveries < 2 { await Task.yield() }
+        time.advance(by: .seconds(61))
         await #expect(throws: AuthorizationServerError.request(.transfer(.timedOut(host: "op.example")))) {
             try await server()
         }
         #expect(discoveries == 3)
     }
 
-    @Test func `a failure is not kept`() async throws {
+    @Test func `nobody waits for an issuer that hangs while there is a document to go by`() async throws {
+        _ = try await server()
+        let barrier = Barrier()
+        fixture.site.on("/openid-configuration") { _ in
+            await barrier.pass()
+            return .failure(.timedOut(host: "op.example"))
+        }
+        time.advance(by: .seconds(3600))
+        for _ in 0..<50 { #expect(try await server().issuer == "https://op.example") }
+        await barrier.arrivals()
+        #expect(discoveries == 2)
+        barrier.open()
+    }
+
+    @Test func `a failure is remembered for a minute`() async throws {
         fixture.site.on("/openid-configuration", 503)
-        await #expect(throws: AuthorizationServerError.self) { try await server() }
+        for _ in 0..<10 {
+            await #expect(throws: AuthorizationServerError.discovery(.unavailable(status: 503))) { try await server() }
+        }
+        #expect(discoveries == 1)
         fixture.site.on("/openid-configuration", 200, [:], AccountLinkingTests.metadata)
+        time.advance(by: .seconds(60))
         #expect(try await server().issuer == "https://op.example")
+    }
+
+    @Test func `an issuer's document that fails says nothing of its endpoints`() async throws {
+        fixture.site.on("/openid-configuration", 503)
+        for _ in 0..<10 {
+            _ = try? await server()  // Its failure is another test's matter.
+            time.advance(by: .seconds(60))
+        }
+        #expect(discoveries == 10)
+        fixture.site.on("/userinfo", 200)
+        let response = try await fixture.main.client.send(
+            TransferRequest(.get, "https://op.example/userinfo"), to: try fixture.provider(gamma), urgency: .background)
+        #expect(response.status == 200)
+    }
+
+    @Test func `a caller who leaves does not wait for the issuer`() async throws {
+        let barrier = Barrier()
+        fixture.site.on("/openid-configuration") { _ in
+            await barrier.pass()
+            return .json(200, body: AccountLinkingTests.metadata)
+        }
+        let caller = Task { try await server() }
+        await barrier.arrivals()
+        caller.cancel()
+        await #expect(throws: AuthorizationServerError.request(.transfer(.cancelled))) { try await caller.value }
+        barrier.open()
+        #expect(try await server().issuer == "https://op.example")
+    }
+
+    @Test func `an endpoint that moves to another host is held for an operator (55)`() async throws {
+        let delta = """
+            id: delta
+            name: Delta
+            issuer: https://op.example
+            metadata_hosts: [tokens.op.example, elsewhere.op.example]
+            authorization: {scopes: [openid]}
+            client_authentication: client_secret_post
+            token: {refresh: {rotation: reusable, lifetime: unknown}}
+            profile:
+              requests: {userinfo: {url: "{userinfo_endpoint}"}}
+              claims: {sub: $.userinfo.sub}
+            """
+        let fixture = try Fixture(
+            time: time, manifests: ["delta": delta], instances: [Manifests.instance("delta")])
+        let provider = try fixture.provider(ProviderID("delta")!)
+        func publish(_ endpoint: String) {
+            fixture.site.on(
+                "/openid-configuration", 200, [:],
+                AccountLinkingTests.metadata.replacing("https://op.example/token", with: endpoint))
+        }
+        func endpointAfterAnHour() async throws -> String {
+            time.advance(by: .seconds(3600))
+            let count = fixture.transport.requests.count
+            while fixture.transport.requests.count == count { _ = try await fixture.main.servers.server(for: provider) }
+            for _ in 0..<100 { await Task.yield() }
+            return try await fixture.main.servers.server(for: provider).tokenEndpoint
+        }
+        publish("https://tokens.op.example/token")
+        #expect(
+            try await fixture.main.servers.server(for: provider).tokenEndpoint == "https://tokens.op.example/token")
+        // Another path, at the same host.
+        publish("https://tokens.op.example/v2/token")
+        #expect(try await endpointAfterAnHour() == "https://tokens.op.example/v2/token")
+        publish("https://elsewhere.op.example/token")
+        for _ in 0..<30 { #expect(try await endpointAfterAnHour() == "https://tokens.op.example/v2/token") }
+        // An operator who starts the service anew has seen it.
+        let restarted = try fixture.another("restarted").servers
+        #expect(try await restarted.server(for: provider).tokenEndpoint == "https://elsewhere.op.example/token")
     }
 
     @Test(arguments: ["https://evil.example", "https://op.example/", "http://op.example", "HTTPS://op.example"])

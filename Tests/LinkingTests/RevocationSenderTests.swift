@@ -62,8 +62,6 @@ import Transfer
         ("dead already", .json(400, body: #"{"error":"invalid_token"}"#)),
         ("a grant that is gone", .json(400, body: #"{"error":"invalid_grant"}"#)),
         ("an unsupported type", .json(400, body: #"{"error":"unsupported_token_type"}"#)),
-        ("a refused client", .json(401, body: #"{"error":"invalid_client"}"#)),
-        ("no such endpoint", .json(404, ["Content-Type": "text/html"], "<html>")),
     ]
 
     @Test(arguments: ends.indices) func `what can't change is not tried again (71, 72)`(index: Int) async throws {
@@ -76,6 +74,8 @@ import Transfer
 
     static let setbacks: [(String, ScriptedTransport.Answer)] = [
         ("503", .json(503, body: "")), ("500", .json(500, body: "{}")), ("408", .json(408, body: "")),
+        ("a refused client", .json(401, body: #"{"error":"invalid_client"}"#)),
+        ("a page", .json(404, ["Content-Type": "text/html"], "<html>")),
         ("a time-out", .failure(.timedOut(host: "alpha.example"))),
         ("no connection", .failure(.connectionFailed(host: "alpha.example"))),
     ]
@@ -161,5 +161,66 @@ import Transfer
         barrier.open()
         await fixture.main.revocations.finishSending()
         #expect(try await left() == 0)
+    }
+
+    // MARK: - Many
+
+    @Test func `all that is due goes out at once, side by side and within a bound`() async throws {
+        let barrier = Barrier()
+        fixture.site.on("/revoke") { _ in
+            await barrier.pass()
+            return .json(200, body: "")
+        }
+        for number in 0..<50 {
+            let id = try await fixture.link(fixture.credential(refresh: nil), subject: "\(number)")
+            _ = try await fixture.database.accounts.unlink(id)
+        }
+        time.advance(by: RevocationOutbox.firstAttemptDelay)
+        async let drain: Void = fixture.main.revocations.sendDue()
+        await barrier.arrivals(atLeast: 16)
+        for _ in 0..<200 { await Task.yield() }
+        #expect(fixture.transport.requests.count == 16)
+        barrier.open()
+        await drain
+        #expect(try await left() == 0)
+        #expect(fixture.transport.requests.count == 50)
+    }
+
+    @Test func `a dead provider holds up nobody else's revocations`() async throws {
+        fixture.site.fail("alpha.example/revoke", .timedOut(host: "alpha.example"))
+        fixture.site.on("beta.example/revoke", 200)
+        for number in 0..<40 {
+            let id = try await fixture.link(fixture.credential(refresh: nil), subject: "\(number)")
+            _ = try await fixture.database.accounts.unlink(id)
+        }
+        try await pending(beta, refresh: nil)
+        time.advance(by: RevocationOutbox.firstAttemptDelay)
+        await fixture.main.revocations.sendDue()
+        #expect(fixture.requests("beta.example/revoke").count == 1)
+        #expect(try await left() == 40)
+        // Once the breaker is open the rest wait without a request.
+        #expect(fixture.requests("alpha.example/revoke").count <= 16)
+    }
+
+    @Test func `cancelled, it takes nothing more and counts no failed attempt`() async throws {
+        let barrier = Barrier()
+        fixture.site.on("/revoke") { _ in
+            await barrier.pass()
+            return Task.isCancelled ? .failure(.cancelled) : .json(200, body: "")
+        }
+        for number in 0..<20 {
+            let id = try await fixture.link(fixture.credential(refresh: nil), subject: "\(number)")
+            _ = try await fixture.database.accounts.unlink(id)
+        }
+        time.advance(by: RevocationOutbox.firstAttemptDelay)
+        let drain = Task { await fixture.main.revocations.sendDue() }
+        await barrier.arrivals(atLeast: 16)
+        drain.cancel()
+        barrier.open()
+        await drain.value
+        #expect(fixture.transport.requests.count == 16)
+        let due = try await fixture.database.revocations.due(
+            now: time.now(), owner: "after", lease: .seconds(60), limit: 100)
+        #expect(due.map(\.attempts) == Array(repeating: 0, count: 20))
     }
 }

@@ -147,9 +147,20 @@ import Transfer
     @Test func `a refusal for good is not tried again`() {
         #expect(
             TokenRevocation.read(.json(400, #"{"error":"unsupported_token_type"}"#), method: Self.rfc7009) == .refused)
-        #expect(TokenRevocation.read(.json(401, #"{"error":"invalid_client"}"#), method: Self.rfc7009) == .refused)
-        #expect(TokenRevocation.read(TransferResponse(status: 404), method: Self.rfc7009) == .refused)
-        #expect(TokenRevocation.read(TransferResponse(status: 401), method: Self.deletion) == .refused)
+        #expect(TokenRevocation.read(.json(400, #"{"error":"invalid_request"}"#), method: Self.rfc7009) == .refused)
         #expect(TokenRevocation.read(TransferResponse(status: 200), method: .none) == .refused)
+    }
+
+    @Test func `what may be mended, or says nothing of the token, is tried again`() {
+        for answer: TransferResponse in [
+            .json(401, #"{"error":"invalid_client"}"#), .json(400, #"{"error":"unauthorized_client"}"#),
+            .json(400, #"{"error":"temporarily_unavailable"}"#), .json(403, "{}"), TransferResponse(status: 404),
+            TransferResponse(status: 403, fields: ["Content-Type": "text/html"], body: Array("<html>".utf8)),
+        ] {
+            #expect(TokenRevocation.read(answer, method: Self.rfc7009) == .retry(after: nil), "\(answer.status)")
+        }
+        for status in [401, 403] {
+            #expect(TokenRevocation.read(TransferResponse(status: status), method: Self.deletion) == .retry(after: nil))
+        }
     }
 }

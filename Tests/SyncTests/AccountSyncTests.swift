@@ -197,8 +197,11 @@ import Transfer
         let id = try await fixture.link(
             credential: try fixture.credential(expiresAfter: .seconds(60), refresh: false))
         fixture.time.advance(by: .seconds(61))
+        // Once the provider has said so: our clock alone ends no grant.
+        #expect(try await run(fixture, id) == .unchanged)
+        fixture.nextProfile(401)
         #expect(try failure(try await run(fixture, id)).code == .refreshExpired)
-        #expect(fixture.transport.requests.isEmpty)
+        #expect(fixture.transport.requests.count == 2)
         #expect(try await fixture.account(id).status == .needsRelink)
     }
 

@@ -98,6 +98,26 @@ import Transfer
         }
     }
 
+    @Test func `an expired token that nothing can replace is handed to nobody, and the provider is asked soon`()
+        async throws
+    {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            service.world.state.withLock {
+                $0.token = (200, #"{"access_token":"EXAMPLE-only","token_type":"bearer","expires_in":3600}"#)
+            }
+            let id = try await service.link(user: "42")
+            service.time.advance(by: .seconds(3601))
+            let response = try await service.call("POST", "/v1/accounts/\(id)/access-token", key: key)
+            #expect(response.status == 503)
+            #expect(response["retry-after"] == "10")
+            #expect(!response.text.contains("EXAMPLE"))
+            let account = try await service.call("GET", "/v1/accounts/\(id)", key: key).json()
+            #expect(account["status"] == "active")
+            #expect(try await service.database.accounts.account(id)?.nextSyncAt == service.time.now())
+        }
+    }
+
     @Test(arguments: [
         #"{"min_ttl":-1}"#, #"{"min_ttl":2592001}"#, #"{"min_ttl":"60"}"#, #"{"min_ttl":1.5}"#, #"{"min_ttl":null}"#,
         #"{"min_ttl":1e3}"#, #"{"ttl":60}"#, #"{"min_ttl":99999999999999999999999}"#,

@@ -46,6 +46,7 @@ struct TokenRoutes: Sendable {
         }
         let stored = try await token(id, provider, minimumLifetime: .seconds(seconds ?? Self.minimumLifetimeDefault))
         let credential = stored.credential
+        if let expiresAt = credential.expiresAt, expiresAt <= time.now() { throw try await expired(credential, of: id) }
         return .json(
             .object([
                 ("access_token", .string(credential.accessToken.reveal { $0 })),
@@ -53,6 +54,22 @@ struct TokenRoutes: Sendable {
                 ("scopes", .strings(credential.scopes.map(\.rawValue))),
             ]),
             fields: [.cacheControl: "no-store"])
+    }
+
+    /// An expired token is handed to nobody, and our clock alone ends no grant. Without a refresh token the next sync
+    /// settles it, by using the token: it is due at once. With one, the token was just issued and lived too short.
+    private func expired(_ credential: Credential, of id: AccountID) async throws -> Problem {
+        guard credential.refreshToken == nil else {
+            return Problem(
+                .serviceUnavailable, .providerUnavailable, "There is no valid access token now",
+                detail: "The provider's newest access token has expired already.", headers: [.retryAfter: "10"])
+        }
+        _ = try await database.schedule.expedite(id, at: time.now())
+        return Problem(
+            .serviceUnavailable, .providerUnavailable, "There is no valid access token now",
+            detail:
+                "The access token has expired and there is no refresh token; the provider is asked whether the grant "
+                + "has ended.", headers: [.retryAfter: "10"])
     }
 
     private func token(

@@ -1,5 +1,3 @@
-package import Accounts
-
 extension Credential {
     /// What is held after a refresh brought `answer`: the answer, with the refresh token, its expiry and the scopes of
     /// the credential before where the answer has none (RFC 6749 §6).

@@ -1,0 +1,81 @@
+package import Accounts
+import OAuth
+package import Store
+import Transfer
+
+/// Why there is no valid access token.
+package enum AccessTokenError: Error, Equatable {
+    /// The account was unlinked.
+    case gone
+    /// The grant is dead, and the account says so.
+    case relink(AccountProblem.Code, detail: String)
+    /// The provider refuses our registration; the word is its error code.
+    case clientRefused(String)
+    /// The token endpoint asked for a pause. `everyone`: it concerns every account of the provider.
+    case limited(until: Timestamp, everyone: Bool)
+    case unavailable(String)
+    case request(ProviderRequestError)
+    case server(AuthorizationServerError)
+    case damaged
+    case store(StoreError)
+
+    /// The caller, or the service, ended before there was an answer.
+    static let cutShort = AccessTokenError.request(.transfer(.cancelled))
+
+    package var disposition: Disposition {
+        switch self {
+        case .gone, .unavailable, .store: .retry
+        case .relink(let code, _): .relink(code)
+        case .clientRefused, .damaged: .fixConfiguration
+        case .limited(let until, let everyone): .wait(until: until, everyone: everyone)
+        case .request(let error): error.disposition
+        case .server(let error): error.disposition
+        }
+    }
+
+    package var problemCode: AccountProblem.Code {
+        switch self {
+        case .gone, .unavailable, .store: .providerUnavailable
+        case .relink(let code, _): code
+        case .clientRefused: .clientRefused
+        case .limited: .rateLimited
+        case .damaged: .credentialDamaged
+        case .request(let error): error.problemCode
+        case .server(let error): error.problemCode
+        }
+    }
+
+    package var detail: String {
+        switch self {
+        case .gone: "The account is not linked any more."
+        case .relink(_, let detail): detail
+        case .clientRefused(let word): "The provider refuses this service's registration (\(word))."
+        case .limited(let until, _): "The provider asked for a pause until \(until)."
+        case .unavailable(let detail): detail
+        case .request(let error): error.detail
+        case .server(let error): error.detail
+        case .damaged: "The sealed tokens do not open; link the account again."
+        case .store(let error): "The database failed: \(error)."
+        }
+    }
+
+    /// Whether the access token that was to be replaced may be used as long as it lasts.
+    var leavesTokenUsable: Bool {
+        switch self {
+        case .gone, .relink, .damaged: false
+        case .clientRefused, .limited, .unavailable, .request, .server, .store: true
+        }
+    }
+}
+
+extension TokenRequestError {
+    /// For a log or a person: OAuth's own word, a status, never a body.
+    var word: String {
+        switch self {
+        case .refused(let code): code.rawValue
+        case .unavailable(let status): "HTTP \(status)"
+        case .transfer(let error): error.sentence
+        case .malformed(let reason): reason
+        }
+    }
+}

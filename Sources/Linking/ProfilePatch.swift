@@ -1,0 +1,19 @@
+import JSON
+package import Store
+
+/// What changed between two versions of a profile.
+package enum ProfilePatch {
+    /// RFC 6902 over `{"claims": …, "raw": …}`; `nil` where either text can't be read (SQLite's JSON is wider than ours:
+    /// it takes a member twice).
+    package static func text(from old: ProfileContent, to new: ProfileContent) -> String? {
+        guard let before = document(old), let after = document(new) else { return nil }
+        return JSONPatch.difference(from: before, to: after).text
+    }
+
+    private static func document(_ content: ProfileContent) -> JSONValue? {
+        // Unreadable is an answer here: the feed then says that everything was replaced.
+        guard let claims = try? JSONValue(parsing: content.claims), let raw = try? JSONValue(parsing: content.raw)
+        else { return nil }
+        return ["claims": claims, "raw": raw]
+    }
+}
