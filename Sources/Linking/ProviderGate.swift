@@ -1,4 +1,5 @@
 import Accounts
+import Store
 
 /// What is known of one provider's readiness for requests.
 struct ProviderGate {
@@ -18,11 +19,16 @@ struct ProviderGate {
         let pauses = [
             pausedUntil, routePauses[route], account.flatMap { tokenPauses[$0] }, breaker.waitUntil(now: now),
         ]
-        return pauses.compactMap(\.self).filter { $0 > now }.max()
+        return pauses.compactMap(\.self).filter { Self.holds($0, now: now) }.max()
+    }
+
+    /// A pause longer than any can be was begun by a clock that was ahead.
+    static func holds(_ until: Timestamp, now: Timestamp) -> Bool {
+        until > now && until <= now + SyncScheduleStore.pauseMax
     }
 
     func reason(now: Timestamp) -> String {
-        if let pausedUntil, pausedUntil > now { return pauseReason }
+        if let pausedUntil, Self.holds(pausedUntil, now: now) { return pauseReason }
         return breaker.waitUntil(now: now) == nil ? "it asked for a pause" : "its last answers were failures"
     }
 

@@ -35,6 +35,7 @@ struct ServiceAssembly: Sendable {
     let syncPass: SyncPass
     let syncService: SyncService
     let revocations: RevocationSender
+    let onDemand: SyncOnDemand
     let web: WebServer
     private let services: ServiceGroup
     private let lock: ServiceLock?
@@ -79,9 +80,9 @@ struct ServiceAssembly: Sendable {
             catalog: catalog, schedule: database.schedule, accountSync: accountSync,
             concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
         syncService = SyncService(
-            pass: syncPass, tokens: tokens, revocations: revocations, linkSessions: database.linkSessions, time: time,
-            logger: logger)
-        let onDemand = SyncOnDemand(
+            pass: syncPass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
+            time: time, logger: logger)
+        onDemand = SyncOnDemand(
             schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
             time: time)
 
@@ -93,7 +94,7 @@ struct ServiceAssembly: Sendable {
                 host: configuration.host, port: configuration.port,
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
             database: database, catalog: catalog, linking: linking, accessTokens: tokens,
-            sync: SyncRequests { [database] in
+            sync: SyncRequests { [database, onDemand] in
                 await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
             },
             time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
@@ -157,6 +158,7 @@ struct ServiceAssembly: Sendable {
     }
 
     func close() async {
+        await onDemand.finish()
         await transport.shutDown()
         // Their outcome goes into the outbox: what was cut short is sent again after the next start.
         await revocations.finishSending()
