@@ -309,7 +309,7 @@ package actor ProviderClient {
 
     private func store(pause until: Timestamp, of id: ProviderID, reason: PauseReason) async {
         _ = gate(id)
-        if let known = gates[id]?.pausedUntil, known >= until { return }
+        if let known = gates[id]?.pausedUntil, known >= until, ProviderGate.holds(known, now: time.now()) { return }
         gates[id]?.pausedUntil = until
         gates[id]?.pauseReason = reason
         logger.notice(
@@ -328,7 +328,8 @@ package actor ProviderClient {
         do {
             for pause in try await database.schedule.providerPauses() {
                 _ = gate(pause.provider)
-                guard (gates[pause.provider]?.pausedUntil ?? .epoch) < pause.until else { continue }
+                let known = gates[pause.provider]?.pausedUntil ?? .epoch
+                guard known < pause.until || !ProviderGate.holds(known, now: now) else { continue }
                 gates[pause.provider]?.pausedUntil = pause.until
                 gates[pause.provider]?.pauseReason = PauseReason(stored: pause.reason)
             }

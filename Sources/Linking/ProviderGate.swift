@@ -1,4 +1,5 @@
 import Accounts
+import Store
 
 /// What is known of one provider's readiness for requests.
 struct ProviderGate {
@@ -18,13 +19,18 @@ struct ProviderGate {
         let pauses = [
             pausedUntil, routePauses[route], account.flatMap { tokenPauses[$0] }, breaker.waitUntil(now: now),
         ]
-        return pauses.compactMap(\.self).filter { $0 > now }.max()
+        return pauses.compactMap(\.self).filter { Self.holds($0, now: now) }.max()
+    }
+
+    /// A pause longer than any can be was begun by a clock that was ahead.
+    static func holds(_ until: Timestamp, now: Timestamp) -> Bool {
+        until > now && until <= now + SyncScheduleStore.pauseMax
     }
 
     /// Of what holds up longest.
     func reason(now: Timestamp, account: AccountID?, route: String) -> PauseReason {
         let until = waitUntil(now: now, account: account, route: route)
-        if let pausedUntil, pausedUntil > now, pausedUntil == until { return pauseReason }
+        if let pausedUntil, Self.holds(pausedUntil, now: now), pausedUntil == until { return pauseReason }
         return breaker.waitUntil(now: now).map { $0 == until } == true ? .failing : .asked
     }
 

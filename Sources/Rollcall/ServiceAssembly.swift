@@ -81,8 +81,8 @@ struct ServiceAssembly: Sendable {
             catalog: catalog, schedule: database.schedule, accountSync: accountSync,
             concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
         syncService = SyncService(
-            pass: syncPass, tokens: tokens, revocations: revocations, linkSessions: database.linkSessions, time: time,
-            logger: logger)
+            pass: syncPass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
+            time: time, logger: logger)
         onDemand = SyncOnDemand(
             schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
             time: time)
@@ -163,7 +163,7 @@ struct ServiceAssembly: Sendable {
     }
 
     func close() async {
-        await onDemand.stop()
+        await onDemand.finish()
         // Before the transport, which would cut off the answers that carry new refresh tokens.
         await tokens.finish()
         await transport.shutDown()

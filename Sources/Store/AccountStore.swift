@@ -136,7 +136,7 @@ package struct AccountStore: Sendable {
             try transaction.setStatus(status, problem: account.problem, of: id)
             try transaction.db.run(
                 "UPDATE sync_schedule SET next_sync_at = ? WHERE account_id = ?",
-                status == .needsRelink ? nil : nextSyncAt, id)
+                status == .needsRelink ? nil : transaction.withinHorizon(nextSyncAt), id)
             return true
         }
     }

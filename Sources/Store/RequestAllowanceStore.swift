@@ -67,6 +67,19 @@ package struct RequestAllowanceStore: Sendable {
         }
     }
 
+    /// Deletes a bounded number of slices that no window of up to `longestWindow` sees any more; returns how many.
+    package func purge(longestWindow: Duration) async throws(StoreError) -> Int {
+        let (length, slice) = Self.lengths(of: longestWindow)
+        return try await connections.write { transaction in
+            try transaction.db.run(Self.purge, transaction.now.millisecondsSinceEpoch - length - slice, 1000)
+        }
+    }
+
+    static let purge = """
+        DELETE FROM request_allowance WHERE (provider, key, started_at) IN (
+            SELECT provider, key, started_at FROM request_allowance WHERE started_at <= ? LIMIT ?)
+        """
+
     /// Until when a grant made `at` an instant may be used: later it would no longer be counted where it is.
     package static func endOfSlice(at now: Timestamp, window: Duration) -> Timestamp {
         let slice = lengths(of: window).slice

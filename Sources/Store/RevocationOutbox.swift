@@ -16,6 +16,8 @@ package struct PendingRevocation: Sendable {
 package struct RevocationOutbox: Sendable {
     /// What `AccountStore.unlink` leaves to its caller before the outbox tries by itself.
     package static let firstAttemptDelay = Duration.seconds(60)
+    /// No attempt is put off longer: one that seems to be was planned by a clock that was ahead, and is due.
+    package static let horizon = Duration.seconds(7 * 86_400)
 
     let connections: Connections
 
@@ -33,7 +35,9 @@ package struct RevocationOutbox: Sendable {
         now: Timestamp, owner: String, lease: Duration, limit: Int = 20
     ) async throws(StoreError) -> [PendingRevocation] {
         try await connections.write { transaction in
-            let rows = try transaction.db.rows(Self.dueSQL, owner, now + lease, now, limit)
+            let rows = try transaction.db.rows(
+                Self.dueSQL, owner, now + min(lease, Transaction.leaseMax), now, limit, now + Transaction.leaseMax,
+                now + Self.horizon)
             return try rows.compactMap { row in
                 do { return try transaction.revocation(row) } catch SealingError.damaged {
                     try transaction.db.run("DELETE FROM revocation WHERE id = ?", try row.int64(0))
@@ -48,9 +52,13 @@ package struct RevocationOutbox: Sendable {
 
     static let dueSQL = """
         UPDATE revocation SET lease_owner = ?1, lease_until = ?2
-        WHERE lease_until <= ?3 AND id IN (
-            SELECT id FROM revocation WHERE next_attempt_at <= ?3 AND lease_until <= ?3
-            ORDER BY next_attempt_at LIMIT ?4)
+        WHERE id IN (
+            SELECT * FROM (
+                SELECT id FROM revocation WHERE next_attempt_at <= ?3 AND (lease_until <= ?3 OR lease_until > ?5)
+                ORDER BY next_attempt_at LIMIT ?4)
+            UNION ALL
+            SELECT id FROM revocation WHERE next_attempt_at > ?6 AND (lease_until <= ?3 OR lease_until > ?5)
+            LIMIT ?4)
         RETURNING id, account_id, user_id, provider, key_id, token_type, scopes, expires_at, refresh_token_expires_at,
             obtained_at, created_at, attempts, access_token, refresh_token
         """
@@ -67,7 +75,7 @@ package struct RevocationOutbox: Sendable {
                 """
                 UPDATE revocation SET next_attempt_at = ?, attempts = attempts + 1, lease_owner = NULL, lease_until = 0
                 WHERE id = ?
-                """, at, id)
+                """, min(at, transaction.now + Self.horizon), id)
         }
     }
 

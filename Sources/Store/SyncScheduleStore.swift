@@ -8,8 +8,6 @@ package struct SyncClaim: Sendable, Equatable {
     package var leaseUntil: Timestamp
     /// Consecutive failures so far.
     package var failures: Int
-    /// Generation of the credential at the time of the claim.
-    package var generation: Int64
     /// By request name, for conditional requests.
     package var validators: [String: Validators]
     /// `nil` before the first sync of an imported account.
@@ -42,10 +40,12 @@ package struct SyncResult: Sendable {
     package var problem: AccountProblem?
     /// `nil` leaves the status as it is.
     package var status: AccountStatus?
+    /// Of the credential that was used. `.needsRelink` counts only while it is the one stored.
+    package var generation: Int64?
 
     package init(
         content: Content, at: Timestamp, nextSyncAt: Timestamp?, failures: Int = 0, problem: AccountProblem? = nil,
-        status: AccountStatus? = nil
+        status: AccountStatus? = nil, generation: Int64? = nil
     ) {
         self.content = content
         self.at = at
@@ -53,6 +53,7 @@ package struct SyncResult: Sendable {
         self.failures = failures
         self.problem = problem
         self.status = status
+        self.generation = generation
     }
 }
 
@@ -89,6 +90,10 @@ package struct AccountSchedule: Sendable, Equatable {
 
 package struct SyncScheduleStore: Sendable {
     package static let dueCountMax = 10_000
+    /// No account waits longer: one that seems to was planned by a clock that was ahead, and is due.
+    package static let horizon: Duration = .seconds(7 * 86_400)
+    /// No pause is longer: one that seems to be was begun by a clock that was ahead, and has ended.
+    package static let pauseMax: Duration = .seconds(86_400)
 
     let connections: Connections
 
@@ -103,7 +108,7 @@ package struct SyncScheduleStore: Sendable {
                 if try transaction.pause(of: provider, now: now) != nil { continue }
                 let rows = try transaction.db.rows(
                     Self.claimDueSQL, owner, now + min(lease, Transaction.leaseMax), provider, now, count,
-                    now + Transaction.leaseMax)
+                    now + Transaction.leaseMax, now + Self.horizon)
                 for row in rows { if let claim = try transaction.syncClaim(row.id(0)) { claims.append(claim) } }
             }
             return claims.sorted {
@@ -116,9 +121,14 @@ package struct SyncScheduleStore: Sendable {
     static let claimDueSQL = """
         UPDATE sync_schedule SET lease_owner = ?1, lease_until = ?2
         WHERE account_id IN (
+            SELECT * FROM (
+                SELECT account_id FROM sync_schedule
+                WHERE provider = ?3 AND next_sync_at <= ?4 AND (lease_until <= ?4 OR lease_until > ?6)
+                ORDER BY next_sync_at LIMIT ?5)
+            UNION ALL
             SELECT account_id FROM sync_schedule
-            WHERE provider = ?3 AND next_sync_at <= ?4 AND (lease_until <= ?4 OR lease_until > ?6)
-            ORDER BY next_sync_at LIMIT ?5)
+            WHERE provider = ?3 AND next_sync_at > ?7 AND (lease_until <= ?4 OR lease_until > ?6)
+            LIMIT ?5)
         RETURNING account_id
         """
 
@@ -135,9 +145,26 @@ package struct SyncScheduleStore: Sendable {
         }
     }
 
+    /// Moves the end of a lease to `lease` from now. `nil` where it went to someone else or the account is gone.
+    package func prolong(_ claim: SyncClaim, lease: Duration) async throws(StoreError) -> SyncClaim? {
+        try await connections.write { transaction in
+            var prolonged = claim
+            prolonged.leaseUntil = transaction.now + min(lease, Transaction.leaseMax)
+            let changed = try transaction.db.run(
+                "UPDATE sync_schedule SET lease_until = ? WHERE account_id = ? AND lease_owner = ? AND lease_until = ?",
+                prolonged.leaseUntil, claim.account.id, claim.owner, claim.leaseUntil)
+            return changed == 1 ? prolonged : nil
+        }
+    }
+
+    /// Whether the user has to link the account again, as far as is known.
+    package func needsRelink(_ id: AccountID) async throws(StoreError) -> Bool {
+        try await connections.read { try $0.account(id)?.statusBeneathPause == .needsRelink }
+    }
+
     /// In one transaction: profile and change where it changed, `synced_at`, next due time, failures, problem, status; frees
     /// the lease. False, with nothing stored, where the lease went to someone else or the account is gone. A status that a
-    /// relink, a dead grant or an operator set meanwhile stays, and so does `since` of a problem that goes on.
+    /// relink, a dead grant or an operator set meanwhile stays, as does one whose dead grant is no longer the one held, and `since` of a problem that goes on.
     package func record(_ result: SyncResult, for claim: SyncClaim) async throws(StoreError) -> Bool {
         try await connections.write { transaction in
             let id = claim.account.id
@@ -161,11 +188,20 @@ package struct SyncScheduleStore: Sendable {
                 try transaction.store(profile, of: id, account.userID, account.provider, patch: difference)
                 try transaction.confirmProfile(of: id, at: result.at, validators: profile.validators)
             }
+            // The refusal of a token that another has replaced says nothing: the account is tried again at once.
+            var result = result
+            if result.status == .needsRelink, account.statusBeneathPause != .needsRelink,
+                try transaction.credentialRow(id)?.generation != result.generation
+            {
+                result.status = nil
+                result.problem = account.problem
+                result.nextSyncAt = transaction.now
+            }
             let status = try transaction.settle(account, result)
             let isStopped = status == .needsRelink || status == .paused
             try transaction.db.run(
                 "UPDATE sync_schedule SET next_sync_at = ?, failures = ? WHERE account_id = ?",
-                isStopped ? nil : result.nextSyncAt, result.failures, id)
+                isStopped ? nil : result.nextSyncAt.map(transaction.withinHorizon), result.failures, id)
             return true
         }
     }
@@ -264,8 +300,9 @@ extension SyncScheduleStore {
             try transaction.db.run(
                 """
                 INSERT INTO provider_pause (provider, until, reason) VALUES (?, ?, ?)
-                ON CONFLICT DO UPDATE SET until = excluded.until, reason = excluded.reason WHERE excluded.until > until
-                """, id, until, reason)
+                ON CONFLICT DO UPDATE SET until = excluded.until, reason = excluded.reason
+                    WHERE excluded.until > until OR until > ?
+                """, id, min(until, transaction.now + Self.pauseMax), reason, transaction.now + Self.pauseMax)
         }
     }
 
@@ -277,7 +314,8 @@ extension SyncScheduleStore {
     package func providerPauses() async throws(StoreError) -> [ProviderPause] {
         try await connections.read { transaction in
             try transaction.db.rows(
-                "SELECT provider, until, reason FROM provider_pause WHERE until > ? ORDER BY provider", transaction.now
+                "SELECT provider, until, reason FROM provider_pause WHERE until > ? AND until <= ? ORDER BY provider",
+                transaction.now, transaction.now + Self.pauseMax
             ).map { row in
                 ProviderPause(provider: try row.provider(0), until: try row.time(1), reason: try row.text(2))
             }
@@ -286,16 +324,21 @@ extension SyncScheduleStore {
 }
 
 extension Transaction {
+    func withinHorizon(_ time: Timestamp) -> Timestamp { min(time, now + SyncScheduleStore.horizon) }
+
     func pause(of provider: ProviderID, now: Timestamp) throws -> ProviderPause? {
-        try db.first("SELECT until, reason FROM provider_pause WHERE provider = ? AND until > ?", provider, now).map {
+        try db.first(
+            "SELECT until, reason FROM provider_pause WHERE provider = ? AND until > ? AND until <= ?", provider, now,
+            now + SyncScheduleStore.pauseMax
+        ).map {
             ProviderPause(provider: provider, until: try $0.time(0), reason: try $0.text(1))
         }
     }
 
     static let claimSQL = """
         SELECT \(accountColumns), s.lease_owner, s.lease_until, s.failures, s.validators, p.claims, p.raw,
-            p.content_hash, c.generation
-        FROM \(accountTables) JOIN credential c ON c.account_id = a.id WHERE a.id = ?
+            p.content_hash
+        FROM \(accountTables) WHERE a.id = ?
         """
 
     /// What a sync needs of an account that has just been leased.
@@ -307,7 +350,7 @@ extension Transaction {
             }
             return SyncClaim(
                 account: try Self.account(row), owner: try row.text(14), leaseUntil: try row.time(15),
-                failures: try row.int(16), generation: try row.int64(21),
+                failures: try row.int(16),
                 validators: try Self.validators(row.text(17)), content: content, contentHash: row.optionalText(20))
         }
     }

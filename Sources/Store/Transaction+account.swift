@@ -60,7 +60,8 @@ extension Transaction {
             """, id, ring.primary.id, credential.tokenType, credential.expiresAt, credential.refreshTokenExpiresAt,
             credential.obtainedAt, importDigest, tokens.access, tokens.refresh)
         try db.run(
-            "INSERT INTO sync_schedule (account_id, provider, next_sync_at) VALUES (?, ?, ?)", id, provider, nextSyncAt)
+            "INSERT INTO sync_schedule (account_id, provider, next_sync_at) VALUES (?, ?, ?)", id, provider,
+            withinHorizon(nextSyncAt))
         try append(.accountLinked, id, user, provider)
         return id
     }
@@ -88,7 +89,7 @@ extension Transaction {
             """
             UPDATE sync_schedule SET next_sync_at = ?, failures = 0, lease_owner = NULL, lease_until = 0
             WHERE account_id = ?
-            """, status == .paused ? nil : nextSyncAt, account.id)
+            """, status == .paused ? nil : withinHorizon(nextSyncAt), account.id)
         if account.statusBeneathPause != .active {
             try append(.accountRecovered, account.id, account.userID, account.provider)
         }
@@ -162,6 +163,10 @@ extension Transaction {
     /// Erases everything held about an account but the fact that there was one; the credential is the caller's affair.
     func eraseAccount(_ account: LinkedAccount) throws {
         try db.run("DELETE FROM linked_account WHERE id = ?", account.id)
+        // Limits per token are counted under the account's id and the window.
+        try db.run(
+            "DELETE FROM request_allowance WHERE provider = ? AND key >= ? AND key < ?", account.provider,
+            account.id.rawValue + "/", account.id.rawValue + "0")
         // Patches quote the profile.
         try db.run("UPDATE change SET patch = NULL WHERE account_id = ? AND patch IS NOT NULL", account.id)
         try append(.accountUnlinked, account.id, account.userID, account.provider)

@@ -6,8 +6,12 @@ package import Providers
 package import Store
 
 /// One account from claim to record: a valid token, a conditional fetch, one renewal where the token was refused, and
-/// one transaction that keeps what came of it.
+/// one transaction that keeps what came of it. The lease is prolonged for as long as that takes: an attempt that
+/// outlives it would be recorded by nobody, and made again without end.
 package struct AccountSync: Sendable {
+    /// Twice within a lease: one that can't be stored has a second chance.
+    static let leaseRenewal: Duration = SyncPass.lease / 3
+
     private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
     private let tokens: AccessTokens
@@ -31,14 +35,20 @@ package struct AccountSync: Sendable {
 
     /// Never throws: whatever happens is recorded at the account, and its lease is freed.
     package func run(_ claim: SyncClaim, urgency: Urgency = .background) async -> SyncOutcome {
-        let result = await attempt(claim, urgency: urgency)
+        let (result, claim) = await holding(claim) { await attempt(claim, urgency: urgency) }
         do {
             // A failure that the end of the program brought about is not the account's.
-            if case .failed = result.outcome, Task.isCancelled {
+            if case .failed = result.outcome, result.isCutShort {
                 try await schedule.release([claim])
                 return .abandoned
             }
             guard try await schedule.record(self.result(of: result, claim: claim), for: claim) else {
+                return .abandoned
+            }
+            if case .failed(let failure) = result.outcome, case .relink = failure.disposition,
+                try await !schedule.needsRelink(claim.account.id)
+            {
+                // Another token took the place of the one that was refused; the account is due again at once.
                 return .abandoned
             }
             log(result.outcome, claim)
@@ -51,10 +61,65 @@ package struct AccountSync: Sendable {
         }
     }
 
-    private struct Attempt {
+    private enum Event: Sendable {
+        case done(Attempt)
+        /// `nil` where nothing could be stored, or where the attempt was over before.
+        case prolonged(SyncClaim?)
+    }
+
+    /// Runs `body` and prolongs the lease meanwhile; returns the claim with the lease as it is then.
+    private func holding(
+        _ claim: SyncClaim, _ body: @escaping @Sendable () async -> Attempt
+    ) async -> (Attempt, SyncClaim) {
+        await withTaskGroup(of: Event.self) { group in
+            var claim = claim
+            var attempt: Attempt?
+            group.addTask {
+                var attempt = await body()
+                attempt.isCutShort = Task.isCancelled
+                return .done(attempt)
+            }
+            group.addTask { [claim] in .prolonged(await prolong(claim)) }
+            for await event in group {
+                switch event {
+                case .done(let done):
+                    attempt = done
+                    group.cancelAll()
+                case .prolonged(let prolonged):
+                    if let prolonged { claim = prolonged }
+                    if attempt == nil, !Task.isCancelled {
+                        group.addTask { [claim] in .prolonged(await prolong(claim)) }
+                    }
+                }
+            }
+            return (attempt ?? Attempt(outcome: .abandoned), claim)
+        }
+    }
+
+    private func prolong(_ claim: SyncClaim) async -> SyncClaim? {
+        // Cancelled as soon as the attempt is over.
+        guard (try? await time.sleep(for: Self.leaseRenewal)) != nil else { return nil }
+        // To its end in any case: the record has to know the lease that is in the row.
+        let write = Task { () -> SyncClaim? in
+            do {
+                return try await schedule.prolong(claim, lease: SyncPass.lease)
+            } catch {
+                logger.error(
+                    "The lease of a sync can't be prolonged",
+                    metadata: ["account": "\(claim.account.id)", "error": "\(error)"])
+                return nil
+            }
+        }
+        return await write.value
+    }
+
+    private struct Attempt: Sendable {
         var outcome: SyncOutcome
         var content: SyncResult.Content = .failed
         var freshFor: Duration?
+        var isCutShort = false
+        /// Of the credential with which the profile was asked for.
+        var generation: Int64?
     }
 
     private func attempt(_ claim: SyncClaim, urgency: Urgency) async -> Attempt {
@@ -78,13 +143,16 @@ package struct AccountSync: Sendable {
                     previous: previous,
                     urgency: urgency)
             }
-            return await attempt(from: fetched, claim: claim, generation: credential.generation)
+            var attempt = attempt(from: fetched, claim: claim)
+            attempt.generation = credential.generation
+            return attempt
         } catch {
+            // A grant that is dead was marked by `AccessTokens`, unless another took its place meanwhile.
             return failed(error.disposition, error.problemCode, error.detail)
         }
     }
 
-    private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim, generation: Int64) async -> Attempt {
+    private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim) -> Attempt {
         switch fetched {
         case .notModified(let validators, let freshFor):
             return Attempt(outcome: .unchanged, content: .unchanged(validators: validators), freshFor: freshFor)
@@ -132,7 +200,8 @@ package struct AccountSync: Sendable {
             random: random)
         problem?.nextAttemptAt = next
         return SyncResult(
-            content: attempt.content, at: now, nextSyncAt: next, failures: failures, problem: problem, status: status)
+            content: attempt.content, at: now, nextSyncAt: next, failures: failures, problem: problem, status: status,
+            generation: attempt.generation)
     }
 
     /// The one place that decides how loud an outcome is.

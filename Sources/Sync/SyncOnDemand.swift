@@ -23,6 +23,8 @@ package actor SyncOnDemand {
     private let owner: String
     private let time: any TimeSource
     private var underWay: [AccountID: Task<Void, Never>] = [:]
+    private var isFinishing = false
+    private var idle: CheckedContinuation<Void, Never>?
     private var waiters: [AccountID: [Int: Waiter]] = [:]
     private var nextWaiter = 0
 
@@ -46,7 +48,7 @@ package actor SyncOnDemand {
     ///   at once (or the attempt goes on) and the answer is `.pending`, as it is for a caller who is cancelled.
     package func sync(_ id: AccountID, waitingAtMost limit: Duration?) async throws(StoreError) -> Answer {
         guard let account = try await accounts.account(id) else { return .noSuchAccount }
-        guard let limit else {
+        guard let limit, !isFinishing else {
             _ = try await schedule.expedite(id, at: time.now())
             return .pending
         }
@@ -69,9 +71,7 @@ package actor SyncOnDemand {
                     self.giveUp(waiter, on: id)
                 }
                 waiters[id, default: [:]][waiter] = Waiter(continuation: continuation, timer: timer)
-                if underWay[id] == nil {
-                    underWay[id] = Task { self.finish(id, with: await self.attempt(id)) }
-                }
+                if underWay[id] == nil { underWay[id] = Task { self.end(id, with: await self.attempt(id)) } }
             }
         } onCancel: {
             // Its turn comes once the waiter is entered: until then this actor is busy.
@@ -79,11 +79,31 @@ package actor SyncOnDemand {
         }
     }
 
-    /// Ends what is under way, for the program ends: the accounts are handed back as they were.
-    package func stop() async {
-        let attempts = Array(underWay.values)
-        for attempt in attempts { attempt.cancel() }
-        for attempt in attempts { await attempt.value }
+    /// At the end of the program: begins nothing more, waits for what is under way, and cuts short what is not done
+    /// within `limit`, so that its account is handed back rather than held until its lease ends.
+    package func finish(within limit: Duration = .seconds(5)) async {
+        isFinishing = true
+        await untilIdle(atMost: limit)
+        for task in underWay.values { task.cancel() }
+        // A refresh under way can't be cut short; its tokens are kept by whoever made it.
+        await untilIdle(atMost: .seconds(1))
+        for id in waiters.keys { end(id, with: .pending) }
+    }
+
+    private func untilIdle(atMost limit: Duration) async {
+        if underWay.isEmpty { return }
+        let timer = Task { [time] in
+            // Cancelled as soon as nothing is under way.
+            guard (try? await time.sleep(for: limit)) != nil else { return }
+            self.wakeIdle()
+        }
+        await withCheckedContinuation { idle = $0 }
+        timer.cancel()
+    }
+
+    private func wakeIdle() {
+        idle?.resume()
+        idle = nil
     }
 
     private func giveUp(_ waiter: Int, on id: AccountID) {
@@ -92,8 +112,9 @@ package actor SyncOnDemand {
         waiter.continuation.resume(returning: .pending)
     }
 
-    private func finish(_ id: AccountID, with answer: Answer) {
+    private func end(_ id: AccountID, with answer: Answer) {
         underWay[id] = nil
+        if underWay.isEmpty { wakeIdle() }
         for waiter in (waiters.removeValue(forKey: id) ?? [:]).values {
             waiter.timer.cancel()
             waiter.continuation.resume(returning: answer)

@@ -7,11 +7,10 @@ import Synchronization
 /// Everything that is due, once: claims it in bounded batches within every provider's free slots, syncs what was
 /// claimed side by side, and ends when nothing is due any more.
 package struct SyncPass: Sendable {
-    /// Long enough for a refresh and every request of the slowest provider; a claim of a process that died is free
-    /// again after it.
+    /// A claim of a process that died is free again after it; whoever is at it prolongs it (`AccountSync`).
     static let lease: Duration = .seconds(120)
-    /// How long what comes due at other providers waits at most for a look, whenever an account is done.
-    private static let lookInterval: Duration = .seconds(1)
+    /// How long what comes due waits at most for a look while accounts are under way, however slow those are.
+    static let lookInterval: Duration = .seconds(1)
 
     private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
@@ -48,13 +47,12 @@ package struct SyncPass: Sendable {
         var tally = SyncTally()
         var underWay: [ProviderID: Int] = [:]
         var failure: StoreError?
-        await withTaskGroup(of: (ProviderID, SyncOutcome).self) { group in
+        await withTaskGroup(of: Event.self) { group in
             var mayHaveMore = true
+            var isWatching = false
             var round = 0
-            var claimedAt = Timestamp.epoch
             while true {
                 if mayHaveMore, failure == nil, !isStopping.isSet, !Task.isCancelled {
-                    claimedAt = time.now()
                     round += 1
                     var claims: [SyncClaim] = []
                     do throws(StoreError) {
@@ -63,22 +61,32 @@ package struct SyncPass: Sendable {
                     mayHaveMore = !claims.isEmpty
                     for claim in claims {
                         underWay[claim.provider, default: 0] += 1
-                        group.addTask { (claim.provider, await accountSync.run(claim)) }
+                        group.addTask { .done(claim.provider, await accountSync.run(claim)) }
                     }
                 }
-                guard let (provider, outcome) = await group.next() else { break }
-                underWay[provider, default: 1] -= 1
-                tally.count(outcome)
-                progress(tally)
-                // Half of a provider's slots are refilled at a time: one claim for many accounts. While one provider is
-                // slow, what comes due at the others is looked for as well.
-                let now = time.now()
-                if room(of: provider, underWay: underWay) > 0 || now - claimedAt >= Self.lookInterval
-                    || now < claimedAt
-                {
+                if underWay.values.allSatisfy({ $0 == 0 }) { break }
+                if !isWatching, !Task.isCancelled {
+                    isWatching = true
+                    group.addTask {
+                        // Cancelled with the pass, which looks no more then.
+                        try? await time.sleep(for: Self.lookInterval)
+                        return .look
+                    }
+                }
+                switch await group.next() {
+                case .done(let provider, let outcome):
+                    underWay[provider, default: 1] -= 1
+                    tally.count(outcome)
+                    progress(tally)
+                    // Half of a provider's slots are refilled at a time: one claim for many accounts.
+                    if room(of: provider, underWay: underWay) > 0 { mayHaveMore = true }
+                case .look:
+                    isWatching = false
                     mayHaveMore = true
+                case nil: break
                 }
             }
+            group.cancelAll()
         }
         if let failure { throw failure }
         if tally.attempts > 0 {
@@ -89,6 +97,11 @@ package struct SyncPass: Sendable {
                 ])
         }
         return tally
+    }
+
+    private enum Event: Sendable {
+        case done(ProviderID, SyncOutcome)
+        case look
     }
 
     private func claim(underWay: [ProviderID: Int], round: Int) async throws(StoreError) -> [SyncClaim] {

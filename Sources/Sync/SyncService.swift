@@ -1,6 +1,7 @@
 package import Accounts
 package import Linking
 package import Logging
+package import Providers
 import ServiceLifecycle
 package import Store
 
@@ -14,18 +15,18 @@ package struct SyncService: Service {
     private let pass: SyncPass
     private let tokens: AccessTokens
     private let revocations: RevocationSender
-    private let linkSessions: LinkSessionStore
+    private let house: HouseKeeping
     private let time: any TimeSource
     private let logger: Logger
 
     package init(
-        pass: SyncPass, tokens: AccessTokens, revocations: RevocationSender, linkSessions: LinkSessionStore,
-        time: any TimeSource, logger: Logger
+        pass: SyncPass, tokens: AccessTokens, revocations: RevocationSender, database: Database,
+        catalog: ProviderCatalog, time: any TimeSource, logger: Logger
     ) {
         self.pass = pass
         self.tokens = tokens
         self.revocations = revocations
-        self.linkSessions = linkSessions
+        house = HouseKeeping(database: database, catalog: catalog, time: time, logger: logger)
         self.time = time
         self.logger = logger
     }
@@ -58,11 +59,7 @@ package struct SyncService: Service {
     private func keepHouse() async {
         let ticks = Ticks(time: time, interval: Self.houseKeepingInterval)
         for await _ in ticks.cancelOnGracefulShutdown() {
-            do {
-                try await linkSessions.purgeExpired()
-            } catch {
-                logger.error("Expired link sessions stay for now", metadata: ["error": "\(error)"])
-            }
+            await house.run()
             // Last: it waits for providers.
             await revocations.sendDue()
         }

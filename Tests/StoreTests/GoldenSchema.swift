@@ -17,6 +17,7 @@ let goldenSchema = #"""
     CREATE INDEX profile_changed ON profile (changed_at, account_id);
     CREATE INDEX profile_email ON profile (email, account_id) WHERE email IS NOT NULL;
     CREATE INDEX profile_username ON profile (preferred_username, account_id) WHERE preferred_username IS NOT NULL;
+    CREATE INDEX request_allowance_age ON request_allowance (started_at);
     CREATE INDEX revocation_due ON revocation (next_attempt_at);
     CREATE INDEX revocation_key ON revocation (key_id);
     CREATE INDEX sync_schedule_due ON sync_schedule (provider, next_sync_at) WHERE next_sync_at IS NOT NULL;
@@ -205,7 +206,7 @@ let goldenSchema = #"""
         lease_until INTEGER NOT NULL DEFAULT 0,
         -- {"request name": {"etag": …, "last_modified": …}}
         validators TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(validators))
-    ) STRICT, WITHOUT ROWID;
+    , mapping TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
     CREATE TRIGGER linked_account_deleted AFTER DELETE ON linked_account BEGIN
         UPDATE account_count SET accounts = accounts - 1 WHERE provider = old.provider AND status = old.status;
     END;

@@ -36,7 +36,7 @@ import Testing
             SyncScheduleStore.claimDueSQL, SyncScheduleStore.nextDueSQL, SyncScheduleStore.nextLeaseSQL,
             SyncScheduleStore.statesSQL, Transaction.claimSQL, ChangeFeed.page, AccountStore.accountsOfUser,
             AccountStore.export, CredentialStore.inDoubt, CredentialRow.select + " WHERE c.account_id = ?",
-            RevocationOutbox.dueSQL, LinkSessionStore.purge,
+            RevocationOutbox.dueSQL, LinkSessionStore.purge, RequestAllowanceStore.purge,
         ]
         for sql in statements {
             let steps = try await fixture.database.maintain { db in try self.plan(sql, db) }

@@ -148,6 +148,8 @@ private final class RandomRun {
             if pick(4) == 0 {
                 result.status = pick(2) == 0 ? .suspended : .needsRelink
                 result.problem?.code = result.status == .suspended ? .userSuspended : .scopeLost
+                // As last seen: it may have moved, and then nothing is marked.
+                result.generation = generations[claim.account.id] ?? 1
             }
         }
         return try await database.schedule.record(result, for: claim)

@@ -39,7 +39,6 @@ import Testing
         #expect(found.raw == profile.raw)
         #expect(found.claims == profile.claims)
         #expect(found.contentHash == profile.contentHash)
-        #expect(found.generation == 1)
         #expect(found.failures == 0)
         #expect(found.leaseUntil == fixture.time.now() + .seconds(60))
     }
@@ -210,7 +209,8 @@ import Testing
         let account = try await fixture.link(nextSyncAfter: .zero)
         let found = try #require(try await claim(fixture, [github: 1]).first)
         let now = fixture.time.now()
-        var result = SyncResult(content: .failed, at: now, nextSyncAt: now, failures: 1, status: .needsRelink)
+        var result = SyncResult(
+            content: .failed, at: now, nextSyncAt: now, failures: 1, status: .needsRelink, generation: 1)
         let error = await storeError { [result] in try await fixture.database.schedule.record(result, for: found) }
         #expect(error == .inconsistent("an account needs a relink for a reason"))
         result.problem = AccountProblem(code: .scopeLost, since: now, detail: "The scope read:user is gone.")

@@ -115,20 +115,23 @@ final class Fixture: Sendable {
     }
 
     func engine(
-        owner: String = "test", concurrency: Int = 8, database: Database? = nil, catalog: ProviderCatalog? = nil
+        owner: String = "test", concurrency: Int = 8, database: Database? = nil, catalog: ProviderCatalog? = nil,
+        watch: (any TimeSource)? = nil
     )
         -> Engine
     {
         Self.engine(
             owner: owner, concurrency: concurrency, database: database ?? self.database,
             catalog: catalog ?? self.catalog, transport: transport, time: time, random: SeededRandom(seed: 2),
-            logger: logger)
+            logger: logger, watch: watch)
     }
 
+    /// - Parameter watch: the clock of the timers that run beside the work; without it they never go off.
     static func engine(
         owner: String, concurrency: Int, database: Database, catalog: ProviderCatalog, transport: any Transport,
-        time: any TimeSource, random: any RandomSource, logger: Logger
+        time: any TimeSource, random: any RandomSource, logger: Logger, watch: (any TimeSource)? = nil
     ) -> Engine {
+        let watch = watch ?? QuietTime(clock: time)
         let client = ProviderClient(
             transport: transport, database: database, time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: client, time: time, logger: logger)
@@ -140,19 +143,19 @@ final class Fixture: Sendable {
             owner: owner, time: time, logger: logger)
         let accountSync = AccountSync(
             catalog: catalog, schedule: database.schedule, tokens: tokens,
-            profiles: ProfileFetch(client: client, servers: servers, time: time), time: time, random: random,
+            profiles: ProfileFetch(client: client, servers: servers, time: time), time: watch, random: random,
             logger: logger)
         let pass = SyncPass(
             catalog: catalog, schedule: database.schedule, accountSync: accountSync, concurrency: concurrency,
-            owner: owner, time: time, logger: logger)
+            owner: owner, time: watch, logger: logger)
         return Engine(
             client: client, tokens: tokens, accountSync: accountSync, pass: pass,
             onDemand: SyncOnDemand(
                 schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
                 time: time),
             service: SyncService(
-                pass: pass, tokens: tokens, revocations: revocations, linkSessions: database.linkSessions, time: time,
-                logger: logger))
+                pass: pass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
+                time: time, logger: logger))
     }
 
     var logger: Logger { Logger(label: "test") { [log] _ in log } }

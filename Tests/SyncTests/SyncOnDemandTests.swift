@@ -213,7 +213,7 @@ struct SyncOnDemandTests {
         let onDemand = fixture.engine().onDemand
         let caller = Task { try await onDemand.sync(id, waitingAtMost: .seconds(60)) }
         for await _ in asked { break }
-        await onDemand.stop()
+        await onDemand.finish(within: .zero)
         #expect(try await caller.value == .pending)
         #expect(try await fixture.account(id) == before)
         #expect(try await fixture.state(id).leaseUntil == nil)

@@ -1,0 +1,38 @@
+import Accounts
+import Logging
+import Providers
+import Store
+
+/// Deletes what has had its time, so that the database does not grow with the age of the service.
+struct HouseKeeping: Sendable {
+    /// How long the feed keeps a change, and a profile's history its versions.
+    static let changesKept: Duration = .seconds(90 * 86_400)
+
+    private let database: Database
+    private let longestWindow: Duration
+    private let time: any TimeSource
+    private let logger: Logger
+
+    init(database: Database, catalog: ProviderCatalog, time: any TimeSource, logger: Logger) {
+        self.database = database
+        longestWindow = catalog.providers.flatMap(\.limits.requests).map(\.window).max() ?? .zero
+        self.time = time
+        self.logger = logger
+    }
+
+    /// In steps that are bounded each, until nothing is left to delete: between them others write.
+    func run() async {
+        await purge("expired link sessions") { try await database.linkSessions.purgeExpired() }
+        await purge("expired idempotency keys") { try await database.idempotency.purgeExpired() }
+        await purge("old changes") { try await database.changes.prune(before: time.now() - Self.changesKept) }
+        await purge("old request counts") { try await database.allowances.purge(longestWindow: longestWindow) }
+    }
+
+    private func purge(_ what: String, _ step: () async throws -> Int) async {
+        do {
+            while !Task.isCancelled, try await step() > 0 {}
+        } catch {
+            logger.error("What has had its time stays for now", metadata: ["rows": "\(what)", "error": "\(error)"])
+        }
+    }
+}
