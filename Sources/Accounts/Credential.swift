@@ -55,10 +55,13 @@ package struct Profile: Sendable, Equatable {
     package var preferredUsername: String?
     /// Validators by request name, for the next conditional request.
     package var validators: [String: Validators]
+    /// Tells the mapping that made this from another; empty where that is not known.
+    package var mapping: String
 
     package init(
         subject: Subject, claims: String, raw: String, contentHash: String, email: String? = nil,
-        emailVerified: Bool? = nil, preferredUsername: String? = nil, validators: [String: Validators] = [:]
+        emailVerified: Bool? = nil, preferredUsername: String? = nil, validators: [String: Validators] = [:],
+        mapping: String = ""
     ) {
         self.subject = subject
         self.claims = claims
@@ -68,6 +71,7 @@ package struct Profile: Sendable, Equatable {
         self.emailVerified = emailVerified
         self.preferredUsername = preferredUsername
         self.validators = validators
+        self.mapping = mapping
     }
 }
 

@@ -21,10 +21,13 @@ package struct ProfileFetch: Sendable {
     package struct Previous: Sendable {
         package var raw: String?
         package var validators: [String: Validators]
+        /// Of the mapping that made the claims; `nil` takes it for the provider's.
+        package var mapping: String?
 
-        package init(raw: String? = nil, validators: [String: Validators] = [:]) {
+        package init(raw: String? = nil, validators: [String: Validators] = [:], mapping: String? = nil) {
             self.raw = raw
             self.validators = validators
+            self.mapping = mapping
         }
     }
 
@@ -41,12 +44,14 @@ package struct ProfileFetch: Sendable {
         }
         let known = Self.members(of: previous.raw)
         // A validator without the body that it validates would leave a hole.
-        let usable = previous.validators.filter { known[$0.key] != nil }
+        let isMappedAlike = previous.mapping.map { $0 == provider.mappingFingerprint } ?? true
+        // Claims that another mapping made are not confirmed by a 304: all is fetched anew, once.
+        let usable = isMappedAlike ? previous.validators.filter { known[$0.key] != nil } : [:]
         var responses: [String: JSONValue] = [:]
         if let stored = known["id_token"] { responses["id_token"] = stored }
         var validators: [String: Validators] = [:]
         var freshFor: Duration?
-        var isModified = known.isEmpty
+        var isModified = known.isEmpty || !isMappedAlike
         for request in provider.profileRequests(server: server, credential: credential, validators: usable) {
             let response: TransferResponse
             do {

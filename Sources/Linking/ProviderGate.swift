@@ -6,6 +6,7 @@ struct ProviderGate {
     var underWay = 0
     private var waiters: [SlotWaiter] = []
     private var urgentWaiters: [SlotWaiter] = []
+    private var lastWasUrgent = false
     var pausedUntil: Timestamp?
     var pauseReason = PauseReason.asked
     var routePauses: [String: Timestamp] = [:]
@@ -71,8 +72,13 @@ struct ProviderGate {
         if urgency == .callerWaits { urgentWaiters.append(waiter) } else { waiters.append(waiter) }
     }
 
+    /// In turn where both kinds wait: callers come first, and have half of the slots at most.
     mutating func dequeueFirst() -> SlotWaiter? {
-        if !urgentWaiters.isEmpty { return urgentWaiters.removeFirst() }
+        if !urgentWaiters.isEmpty, !(lastWasUrgent && !waiters.isEmpty) {
+            lastWasUrgent = true
+            return urgentWaiters.removeFirst()
+        }
+        lastWasUrgent = false
         return waiters.isEmpty ? nil : waiters.removeFirst()
     }
 

@@ -61,7 +61,7 @@ extension Manifest {
             authorizationParameterNames: authorizationParameterNames, tokenDialect: dialect,
             refreshRotation: refreshRotation, grants: grants, limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
-            fingerprint: "", endpoints: endpoints,
+            fingerprint: "", mappingFingerprint: "", endpoints: endpoints,
             mapping: ProfileMapping(
                 requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
                 variables: values),
@@ -105,6 +105,9 @@ extension Provider {
             for (name, value) in values { object[name] = .string(value) }
             return .object(object)
         }
+        func lines(_ fields: HeaderFields) -> String {
+            fields.map { "\($0.name): \($0.value)" }.sorted().joined(separator: "\n")
+        }
         func text(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
         let content: JSONObject = [
             "id": .string(id.rawValue), "manifest": .string(manifestID), "client_id": .string(client.clientID),
@@ -122,6 +125,19 @@ extension Provider {
             "claims": list(mapping.claims.map { "\($0.type.name) \($0.paths.map(\.text).joined(separator: " "))" }),
         ]
         var provider = self
+        let mappingContent: JSONObject = [
+            "version": .string(ProfileMapping.version), "plugin": text(mapping.plugin?.rawValue),
+            "variables": mapping.plugin == nil ? .null : table(mapping.variables),
+            "requests": list(
+                mapping.requests.map { "\($0.name) \($0.url.text) \($0.isOptional) \(lines($0.fields))" }),
+            "claims": list(
+                mapping.claims.map { claim in
+                    let forms = claim.accepts.map(\.rawValue).sorted()
+                    return ([claim.type.name] + claim.paths.map(\.text) + forms).joined(separator: " ")
+                }), "volatile": list(mapping.volatile.map(\.text)),
+        ]
+        provider.mappingFingerprint = Hexadecimal.encode(
+            Digest.sha256(JSONValue.object(mappingContent).canonicalText.utf8))
         provider.fingerprint = Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
         return provider
     }

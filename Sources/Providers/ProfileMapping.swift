@@ -5,6 +5,9 @@ import JSONPath
 
 /// The requests of a profile and how their responses become claims.
 struct ProfileMapping: Sendable {
+    /// To be raised where this program makes other claims of the same manifest and responses.
+    static let version = "1"
+
     var requests: [ProfileRequestRule]
     /// In the order of OpenID Connect Core §5.1.
     var claims: [ClaimRule]
@@ -93,7 +96,8 @@ extension Provider {
             subject: subject, claims: JSONValue.object(claims).text, raw: JSONValue.object(raw).text,
             contentHash: mapping.contentHash(of: raw), email: claims["email"]?.string,
             emailVerified: claims["email_verified"]?.bool,
-            preferredUsername: claims["preferred_username"]?.string, validators: validators)
+            preferredUsername: claims["preferred_username"]?.string, validators: validators,
+            mapping: mappingFingerprint)
     }
 }
 

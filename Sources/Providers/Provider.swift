@@ -58,6 +58,9 @@ package struct Provider: Sendable {
     /// refused. Neither the client secret nor limits nor the sync policy are in it.
     package internal(set) var fingerprint: String
 
+    /// SHA-256, hex, over everything that a profile's claims depend on besides the responses.
+    package internal(set) var mappingFingerprint: String
+
     let endpoints: Endpoints
     let mapping: ProfileMapping
     let failureMarkers: FailureMarkers

@@ -20,7 +20,8 @@ extension AccountStore {
                 nextSyncAt: imported.nextSyncAt, importDigest: digest)
             if let profile = imported.profile {
                 try transaction.store(profile, of: id, imported.userID, imported.provider, patch: nil)
-                try transaction.confirmProfile(of: id, at: transaction.now, validators: profile.validators)
+                try transaction.confirmProfile(
+                    of: id, at: transaction.now, validators: profile.validators, mapping: profile.mapping)
             }
             return .created(id)
         }

@@ -33,7 +33,9 @@ package struct AccountStore: Sendable {
                     user: link.userID, provider: link.provider, subject: link.subject, credential: link.credential,
                     linkedAt: transaction.now, nextSyncAt: link.nextSyncAt)
             try transaction.store(link.profile, of: account, link.userID, link.provider, patch: link.difference)
-            try transaction.confirmProfile(of: account, at: transaction.now, validators: link.profile.validators)
+            try transaction.confirmProfile(
+                of: account, at: transaction.now, validators: link.profile.validators,
+                mapping: link.profile.mapping)
             if let session = link.sessionID, link.completesSession {
                 try transaction.completeSession(session, account: account)
             }
@@ -105,13 +107,15 @@ package struct AccountStore: Sendable {
     ) async throws(StoreError) -> Bool {
         try await connections.write { transaction in
             guard let row = try transaction.credentialRow(id), row.generation == generation,
-                let account = try transaction.account(id), account.statusBeneathPause != .needsRelink
+                let account = try transaction.account(id)
             else { return false }
+            // Whoever marked it: a refresh of it is over, and what was in doubt is so no more.
             try transaction.db.run(
                 """
                 UPDATE credential SET lease_owner = NULL, lease_until = 0, refresh_started_at = NULL,
                     refresh_in_doubt = 0 WHERE account_id = ?
                 """, id)
+            if account.statusBeneathPause == .needsRelink { return false }
             try transaction.markNeedsRelink(
                 account, problem: AccountProblem(code: code, since: transaction.now, detail: detail))
             return true

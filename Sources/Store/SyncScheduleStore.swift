@@ -13,6 +13,8 @@ package struct SyncClaim: Sendable, Equatable {
     /// `nil` before the first sync of an imported account.
     package var content: ProfileContent?
     package var contentHash: String?
+    /// Of the mapping that made the claims; empty where that is not known.
+    package var mapping: String
 
     package var provider: ProviderID { account.provider }
     package var raw: String? { content?.raw }
@@ -102,9 +104,18 @@ package struct SyncScheduleStore: Sendable {
     package func claimDue(
         now: Timestamp, owner: String, lease: Duration, slots: [ProviderID: Int]
     ) async throws(StoreError) -> [SyncClaim] {
-        try await connections.write { transaction in
+        // Mostly nothing is due: a look keeps nobody from writing.
+        let due = try await connections.read { transaction in
+            try slots.filter { provider, count in
+                try count > 0
+                    && transaction.db.first(
+                        Self.isDueSQL, provider, now, now + Transaction.leaseMax, now + Self.horizon) != nil
+            }
+        }
+        if due.isEmpty { return [] }
+        return try await connections.write { transaction in
             var claims: [SyncClaim] = []
-            for (provider, count) in slots.sorted(by: { $0.key < $1.key }) where count > 0 {
+            for (provider, count) in due.sorted(by: { $0.key < $1.key }) where count > 0 {
                 if try transaction.pause(of: provider, now: now) != nil { continue }
                 let rows = try transaction.db.rows(
                     Self.claimDueSQL, owner, now + min(lease, Transaction.leaseMax), provider, now, count,
@@ -117,6 +128,17 @@ package struct SyncScheduleStore: Sendable {
             }
         }
     }
+
+    static let isDueSQL = """
+        SELECT * FROM (
+            SELECT 1 FROM sync_schedule
+            WHERE provider = ?1 AND next_sync_at <= ?2 AND (lease_until <= ?2 OR lease_until > ?3)
+            ORDER BY next_sync_at LIMIT 1)
+        UNION ALL
+        SELECT 1 FROM sync_schedule
+        WHERE provider = ?1 AND next_sync_at > ?4 AND (lease_until <= ?2 OR lease_until > ?3)
+        LIMIT 1
+        """
 
     static let claimDueSQL = """
         UPDATE sync_schedule SET lease_owner = ?1, lease_until = ?2
@@ -186,7 +208,8 @@ package struct SyncScheduleStore: Sendable {
                 var difference: ProfileDifference?
                 if let patch { difference = { _, _ in patch } }
                 try transaction.store(profile, of: id, account.userID, account.provider, patch: difference)
-                try transaction.confirmProfile(of: id, at: result.at, validators: profile.validators)
+                try transaction.confirmProfile(
+                    of: id, at: result.at, validators: profile.validators, mapping: profile.mapping)
             }
             // The refusal of a token that another has replaced says nothing: the account is tried again at once.
             var result = result
@@ -337,7 +360,7 @@ extension Transaction {
 
     static let claimSQL = """
         SELECT \(accountColumns), s.lease_owner, s.lease_until, s.failures, s.validators, p.claims, p.raw,
-            p.content_hash
+            p.content_hash, s.mapping
         FROM \(accountTables) WHERE a.id = ?
         """
 
@@ -351,7 +374,8 @@ extension Transaction {
             return SyncClaim(
                 account: try Self.account(row), owner: try row.text(14), leaseUntil: try row.time(15),
                 failures: try row.int(16),
-                validators: try Self.validators(row.text(17)), content: content, contentHash: row.optionalText(20))
+                validators: try Self.validators(row.text(17)), content: content, contentHash: row.optionalText(20),
+                mapping: try row.text(21))
         }
     }
 

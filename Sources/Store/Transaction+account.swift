@@ -134,12 +134,15 @@ extension Transaction {
     }
 
     /// The provider confirmed the profile at `time`.
-    func confirmProfile(of id: AccountID, at time: Timestamp, validators: [String: Validators]?) throws {
+    func confirmProfile(
+        of id: AccountID, at time: Timestamp, validators: [String: Validators]?, mapping: String? = nil
+    ) throws {
         try db.run(
             """
-            UPDATE sync_schedule SET synced_at = ?, attempted_at = ?, validators = coalesce(?, validators)
+            UPDATE sync_schedule SET synced_at = ?, attempted_at = ?, validators = coalesce(?, validators),
+                mapping = coalesce(?, mapping)
             WHERE account_id = ?
-            """, time, time, try validators.map(Self.text), id)
+            """, time, time, try validators.map(Self.text), mapping, id)
     }
 
     static func text(_ validators: [String: Validators]) throws -> String {
@@ -194,9 +197,10 @@ extension Transaction {
         try append(.accountRecovered, account.id, account.userID, account.provider)
     }
 
-    /// Marks an account whose grant is dead: no sync until the user links again.
+    /// Marks an account whose grant is dead: no sync until the user links again. One that an operator paused stays
+    /// paused, and its problem tells what it will be.
     func markNeedsRelink(_ account: LinkedAccount, problem: AccountProblem) throws {
-        try setStatus(.needsRelink, problem: problem, of: account.id)
+        try setStatus(account.status == .paused ? .paused : .needsRelink, problem: problem, of: account.id)
         try db.run("UPDATE sync_schedule SET next_sync_at = NULL WHERE account_id = ?", account.id)
         try append(.accountNeedsRelink, account.id, account.userID, account.provider, problem: problem.code)
     }

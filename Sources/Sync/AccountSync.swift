@@ -127,7 +127,8 @@ package struct AccountSync: Sendable {
         guard let provider = catalog[account.provider], provider.isReady else {
             return failed(.fixConfiguration, .providerNotConfigured, "The provider is not configured any more.")
         }
-        let previous = ProfileFetch.Previous(raw: claim.raw, validators: claim.validators)
+        let previous = ProfileFetch.Previous(
+            raw: claim.raw, validators: claim.validators, mapping: claim.mapping)
         do {
             var credential = try await tokens.token(
                 for: account.id, provider: provider, minTTL: .zero, urgency: urgency)
@@ -185,15 +186,12 @@ package struct AccountSync: Sendable {
         if case .failed(let failure) = attempt.outcome {
             failures = claim.failures
             if case .retry = failure.disposition { failures += 1 }
-            let since = claim.account.problem.flatMap { $0.code == failure.code ? $0.since : nil } ?? now
-            problem = AccountProblem(code: failure.code, since: since, detail: failure.detail)
+            problem = AccountProblem(code: failure.code, since: now, detail: failure.detail)
             switch failure.disposition {
             case .relink: status = .needsRelink
             case .suspend: status = .suspended
             case .retry, .wait, .fixConfiguration: break
             }
-        } else if claim.account.status == .suspended {
-            status = .active
         }
         let next = SyncSchedule.next(
             now: now, outcome: attempt.outcome, policy: policy, failures: failures, freshFor: attempt.freshFor,

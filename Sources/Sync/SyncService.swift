@@ -8,7 +8,8 @@ package import Store
 /// Runs for as long as the service does: recovers what a crash left in doubt, then starts a pass whenever something
 /// may be due, and drains the revocation outbox beside it.
 package struct SyncService: Service {
-    /// How often the schedule is looked at while nothing is due; one indexed look-up.
+    /// How often the schedule is looked at while nothing is due: one read transaction with
+    /// an indexed look-up for each provider.
     static let pollInterval: Duration = .seconds(1)
     static let houseKeepingInterval: Duration = .seconds(60)
 

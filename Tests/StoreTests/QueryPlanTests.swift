@@ -33,7 +33,8 @@ import Testing
         let fixture = try Fixture()
         var statements = ReadStatement.allCases.map(\.sql)
         statements += [
-            SyncScheduleStore.claimDueSQL, SyncScheduleStore.nextDueSQL, SyncScheduleStore.nextLeaseSQL,
+            SyncScheduleStore.claimDueSQL, SyncScheduleStore.isDueSQL, SyncScheduleStore.nextDueSQL,
+            SyncScheduleStore.nextLeaseSQL,
             SyncScheduleStore.statesSQL, Transaction.claimSQL, ChangeFeed.page, AccountStore.accountsOfUser,
             AccountStore.export, CredentialStore.inDoubt, CredentialRow.select + " WHERE c.account_id = ?",
             RevocationOutbox.dueSQL, LinkSessionStore.purge, RequestAllowanceStore.purge,

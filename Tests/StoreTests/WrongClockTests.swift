@@ -96,3 +96,33 @@ import Testing
         #expect(left == [account.id.rawValue + "0/60000", "client/60000"])
     }
 }
+
+@Suite struct PausedAccountTests {
+    @Test func `a grant that dies during an operator's pause ends no pause`() async throws {
+        let fixture = try Fixture()
+        let account = try await fixture.link()
+        let accounts = fixture.database.accounts
+        #expect(try await accounts.pause(account.id))
+        #expect(try await accounts.markNeedsRelink(account.id, generation: 1, code: .consentRevoked, detail: "dead"))
+        let paused = try #require(try await accounts.account(account.id))
+        #expect(paused.status == .paused && paused.problem?.code == .consentRevoked)
+        #expect(try await accounts.resume(account.id, nextSyncAt: fixture.time.now()))
+        #expect(try await accounts.account(account.id)?.status == .needsRelink)
+    }
+
+    @Test func `a refused mark frees the lease of the refresh that found the grant dead`() async throws {
+        let fixture = try Fixture()
+        let account = try await fixture.link()
+        let database = fixture.database
+        #expect(
+            try await database.accounts.markNeedsRelink(account.id, generation: 1, code: .consentRevoked, detail: "x"))
+        _ = try await database.credentials.beginRefresh(account.id, owner: "a", lease: .seconds(60))
+        #expect(
+            try await !database.accounts.markNeedsRelink(account.id, generation: 1, code: .consentRevoked, detail: "x"))
+        guard case .claimed = try await database.credentials.beginRefresh(account.id, owner: "b", lease: .seconds(60))
+        else {
+            Issue.record("still leased")
+            return
+        }
+    }
+}

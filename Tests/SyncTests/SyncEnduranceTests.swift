@@ -188,3 +188,23 @@ struct HouseKeepingTests {
         try await run.value
     }
 }
+
+@Suite(.timeLimit(.minutes(1)))
+struct ChangedMappingTests {
+    @Test func `a changed mapping reaches accounts whose provider has nothing new`() async throws {
+        let fixture = try Fixture(manifests: [Fixture.alpha])
+        fixture.world.state.withLock { $0.sendsETags = true }
+        let id = try await fixture.link()
+        #expect(await fixture.engine().accountSync.run(try await fixture.claim(id)) == .unchanged)
+        #expect(fixture.profileRequests.last?.fields["if-none-match"] != nil)
+        let changed = Fixture.alpha.replacing(
+            "preferred_username: $.user.login", with: "preferred_username: $.user.login, nickname: $.user.login")
+        let engine = fixture.engine(catalog: try Fixture.catalog([changed]))
+        #expect(await engine.accountSync.run(try await fixture.claim(id)) == .updated)
+        #expect(fixture.profileRequests.last?.fields["if-none-match"] == nil)
+        #expect(String(decoding: try fixture.document(id).bytes, as: UTF8.self).contains("nickname"))
+        // Once; from then on the new mapping's validators count.
+        #expect(await engine.accountSync.run(try await fixture.claim(id)) == .unchanged)
+        #expect(fixture.profileRequests.last?.fields["if-none-match"] != nil)
+    }
+}
