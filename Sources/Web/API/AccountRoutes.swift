@@ -3,11 +3,13 @@ import HTTPTypes
 import Hummingbird
 import JSON
 import Linking
+import Providers
 import Store
 
 /// Linked accounts: reading, unlinking, and the one call that hands out an access token.
 struct AccountRoutes: Sendable {
     let database: Database
+    let catalog: ProviderCatalog
     let linking: AccountLinking
 
     /// GET /v1/accounts
@@ -25,7 +27,7 @@ struct AccountRoutes: Sendable {
         filter.changedSince = query.value("changed_since", "must be a time as of RFC 3339") { Timestamp(rfc3339: $0) }
         try query.finish()
         let accounts = try await database.accounts.list(filter, after: page.after, limit: page.limit)
-        return .json(.list(accounts.items.map { $0.output() }, next: accounts.next))
+        return .json(.list(accounts.items.map { catalog.explaining($0).output() }, next: accounts.next))
     }
 
     private static func term(_ text: String) -> String? { (1...320).contains(text.unicodeScalars.count) ? text : nil }
@@ -42,7 +44,7 @@ struct AccountRoutes: Sendable {
         let shown = accounts.prefix(page.limit)
         return .json(
             .list(
-                shown.map { $0.account.output(claims: $0.claims) },
+                shown.map { catalog.explaining($0.account).output(claims: $0.claims) },
                 next: accounts.count > shown.count ? shown.last?.account.id.rawValue : nil))
     }
 
@@ -51,7 +53,7 @@ struct AccountRoutes: Sendable {
         var query = try QueryReader(call.http)
         try query.finish()
         guard let account = try await database.accounts.account(call.accountID()) else { throw Problem.accountNotFound }
-        return .json(account.output())
+        return .json(catalog.explaining(account).output())
     }
 
     /// DELETE /v1/accounts/{id}
