@@ -200,6 +200,32 @@ import Transfer
         #expect(order.values == ["caller", "background"])
     }
 
+    @Test func `callers take every other slot while the background waits`() async throws {
+        let fixture = try fixture("{dialect: ietf, concurrency: 1}")
+        let barrier = Barrier()
+        fixture.site.on("/me") { _ in
+            await barrier.pass()
+            return .json(200, body: "{}")
+        }
+        let order = Record<String>()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.send(fixture) }
+            await barrier.arrivals()
+            for (number, urgency) in [Urgency.callerWaits, .callerWaits, .callerWaits, .background, .background]
+                .enumerated()
+            {
+                group.addTask {
+                    try await self.send(fixture, urgency: urgency)
+                    order.append(urgency == .background ? "background" : "caller")
+                }
+                await time.sleepers(atLeast: number + 1)
+            }
+            barrier.open()
+            try await group.waitForAll()
+        }
+        #expect(order.values == ["caller", "background", "caller", "background", "caller"])
+    }
+
     @Test func `a caller waits for a slot no longer than five seconds`() async throws {
         let fixture = try fixture("{dialect: ietf, concurrency: 1}")
         let barrier = Barrier()

@@ -3,11 +3,13 @@ import HTTPTypes
 import Hummingbird
 import JSON
 import Linking
+import Providers
 import Store
 
 /// Linked accounts: reading, unlinking, and the one call that hands out an access token.
 struct AccountRoutes: Sendable {
     let database: Database
+    let catalog: ProviderCatalog
     let linking: AccountLinking
 
     /// GET /v1/accounts
@@ -31,7 +33,7 @@ struct AccountRoutes: Sendable {
             guard page.after != nil, case .inconsistent = error else { throw error }
             throw Problem.invalid(query: "after", "is not a cursor of this list")
         }
-        return .json(.list(accounts.items.map { $0.output() }, next: accounts.next))
+        return .json(.list(accounts.items.map { catalog.explaining($0).output() }, next: accounts.next))
     }
 
     private static func term(_ text: String) -> String? { (1...320).contains(text.unicodeScalars.count) ? text : nil }
@@ -45,7 +47,9 @@ struct AccountRoutes: Sendable {
         if page.after != nil, after == nil { throw Problem.invalid(query: "after", "is not a cursor of this list") }
         guard let user = UserID(call.parameter("user_id")) else { return .json(.list([], next: nil)) }
         let accounts = try await database.accounts.accounts(of: user, after: after, limit: page.limit)
-        return .json(.list(accounts.items.map { $0.account.output(claims: $0.claims) }, next: accounts.next))
+        return .json(
+            .list(
+                accounts.items.map { catalog.explaining($0.account).output(claims: $0.claims) }, next: accounts.next))
     }
 
     /// GET /v1/accounts/{id}
@@ -53,7 +57,7 @@ struct AccountRoutes: Sendable {
         var query = try QueryReader(call.http)
         try query.finish()
         guard let account = try await database.accounts.account(call.accountID()) else { throw Problem.accountNotFound }
-        return .json(account.output())
+        return .json(catalog.explaining(account).output())
     }
 
     /// DELETE /v1/accounts/{id}

@@ -1,12 +1,14 @@
 import Accounts
 import HTTPTypes
 import Hummingbird
+import Providers
 import Store
 
 /// Cached profiles. The plain read is the service's hot path: one look-up on the calling thread, the stored bytes out,
 /// nothing decoded and nothing awaited in between. Only `max_age` and a sync that was asked for go further.
 struct ProfileRoutes: Sendable {
     let database: Database
+    let catalog: ProviderCatalog
     let sync: SyncRequests
     let time: any TimeSource
     let replays: Replays
@@ -44,7 +46,8 @@ struct ProfileRoutes: Sendable {
                 return Replays.Answer(status: .ok, body: document.bytes, fields: fields)
             }
             guard let account = try await database.accounts.account(id) else { throw Problem.accountNotFound }
-            return Replays.Answer(status: .accepted, body: Array(account.output().text.utf8), fields: applied)
+            return Replays.Answer(
+                status: .accepted, body: Array(catalog.explaining(account).output().text.utf8), fields: applied)
         }
         return try await replays.answer(call, identity: Array("wait=\(seconds ?? -1)".utf8), again: answer) {
             switch await sync.now(id, seconds.map { .seconds($0) }) {
