@@ -321,7 +321,8 @@ package struct AccountLinking: Sendable {
 
     private static func document(_ content: ProfileContent) -> JSONValue? {
         // Both texts were written by us and checked by the schema.
-        guard let claims = try? JSONValue(parsing: content.claims), let raw = try? JSONValue(parsing: content.raw)
+        guard let claims = try? JSONValue(parsing: content.claims, depthMax: JSONValue.composedDepthMax),
+            let raw = try? JSONValue(parsing: content.raw, depthMax: JSONValue.composedDepthMax)
         else { return nil }
         return ["claims": claims, "raw": raw]
     }

@@ -119,7 +119,11 @@ package struct AccountSync: Sendable {
 
     private func document(claims: String, raw: String) -> JSONValue? {
         do {
-            return ["claims": try JSONValue(parsing: claims), "raw": try JSONValue(parsing: raw)]
+            let depthMax = JSONValue.composedDepthMax
+            return [
+                "claims": try JSONValue(parsing: claims, depthMax: depthMax),
+                "raw": try JSONValue(parsing: raw, depthMax: depthMax),
+            ]
         } catch {
             // The store holds JSON or its CHECK would have refused it; the feed then says that both were replaced.
             return nil
