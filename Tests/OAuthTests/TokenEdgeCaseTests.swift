@@ -123,9 +123,7 @@ import Transfer
             #expect(error.disposition == .retry)
             #expect(error.tokenMayBeSpent)
         case .transfer(let transferError):
-            let error = TokenRequestError.transfer(transferError)
-            #expect(error.disposition == .retry)
-            #expect(error.tokenMayBeSpent)
+            #expect(transferError.mayHaveBeenSent)
         }
     }
 
