@@ -44,6 +44,15 @@ package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
         return result
     }
 
+    /// Each member with the value that `transform` gives it, without those to which it gives `nil`, in their order.
+    /// Setting `nil` for one member after the other would take the square of their number.
+    package func compactMapValues(_ transform: (Member) -> JSONValue?) -> JSONObject {
+        var result = JSONObject()
+        result.members = members.compactMap { member in transform(member).map { (member.name, $0) } }
+        result.rebuildIndex()
+        return result
+    }
+
     /// `false` where the name is there already; nothing is changed then.
     mutating func insert(_ name: String, _ value: JSONValue) -> Bool {
         guard position(of: name) == nil else { return false }

@@ -1,4 +1,8 @@
 extension JSONValue {
+    /// The `depthMax` for documents that were put together of others: a response may be 128 deep by itself, and stands
+    /// some levels down in what is stored of it.
+    package static let composedDepthMax = 160
+
     /// Reads one JSON text (RFC 8259): UTF-8 alone, a leading byte order mark skipped; duplicate members, lone
     /// surrogates and anything after the value refused. `depthMax` counts arrays and objects inside one another and is
     /// itself capped at 1000, so that no input can exhaust the stack.

@@ -78,14 +78,14 @@ extension String {
 }
 
 /// A name by its bytes, for look-ups that must not take equivalent names for equal ones.
-struct ExactName: Hashable {
-    let text: String
+package struct ExactName: Hashable, Sendable {
+    package let text: String
 
-    init(_ text: String) { self.text = text }
+    package init(_ text: String) { self.text = text }
 
-    static func == (left: Self, right: Self) -> Bool { left.text.hasSameScalars(as: right.text) }
+    package static func == (left: Self, right: Self) -> Bool { left.text.hasSameScalars(as: right.text) }
 
-    func hash(into hasher: inout Hasher) {
+    package func hash(into hasher: inout Hasher) {
         var text = text
         text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
         hasher.combine(0xff as UInt8)

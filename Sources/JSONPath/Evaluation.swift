@@ -76,7 +76,7 @@ struct Evaluation {
         case .array(let elements):
             for (index, element) in elements.enumerated() { nodes.append(child(element, .index(index), of: node)) }
         case .object(let object):
-            for (name, value) in object { nodes.append(child(value, .name(.init(text: name)), of: node)) }
+            for (name, value) in object { nodes.append(child(value, .name(ExactName(name)), of: node)) }
         default: break
         }
     }
@@ -86,7 +86,7 @@ struct Evaluation {
             let before = selected.count
             switch (selector, node.value) {
             case (.name(let name), .object(let object)):
-                if let value = object[name] { selected.append(child(value, .name(.init(text: name)), of: node)) }
+                if let value = object[name] { selected.append(child(value, .name(ExactName(name)), of: node)) }
             case (.index(let index), .array(let elements)):
                 if let position = elements.position(at: index) {
                     selected.append(child(elements[position], .index(position), of: node))
@@ -159,17 +159,30 @@ struct Evaluation {
         case (.string(let left), .string(let right)):
             stepsLeft -= min(left.utf8.count, right.utf8.count) / 64
             return .string(left) == .string(right) as JSONValue
+        case (.number(let left), .number(let right)):
+            countComparison(left, right)
+            return left == right
         default: return left == right
         }
     }
 
     /// Numbers and strings have an order, nothing else; strings that of their scalars, which is that of their UTF-8.
-    private func isLess(_ left: JSONValue?, _ right: JSONValue?) -> Bool {
+    private mutating func isLess(_ left: JSONValue?, _ right: JSONValue?) -> Bool {
+        stepsLeft -= 1
         switch (left, right) {
-        case (.number(let left), .number(let right)): left < right
-        case (.string(let left), .string(let right)): left.utf8.lexicographicallyPrecedes(right.utf8)
-        default: false
+        case (.number(let left), .number(let right)):
+            countComparison(left, right)
+            return left < right
+        case (.string(let left), .string(let right)):
+            stepsLeft -= min(left.utf8.count, right.utf8.count) / 64
+            return left.utf8.lexicographicallyPrecedes(right.utf8)
+        default: return false
         }
+    }
+
+    /// The digits of both are walked, whichever is the longer: a document's number may be as long as the document.
+    private mutating func countComparison(_ left: JSONNumber, _ right: JSONNumber) {
+        stepsLeft -= (left.text.utf8.count + right.text.utf8.count) / 64
     }
 
     /// `nil` is the RFC's `Nothing`, which equals itself alone.

@@ -80,12 +80,12 @@ private struct Removals {
                     guard let removals = children[.index(index)] else { return element }
                     return removals.applied(to: element)
                 })
-        case .object(var object):
-            for (step, removals) in children {
-                guard case .name(let name) = step, let member = object[name.text] else { continue }
-                object[name.text] = removals.applied(to: member)
-            }
-            return .object(object)
+        case .object(let object):
+            return .object(
+                object.compactMapValues { name, member in
+                    guard let removals = children[.name(ExactName(name))] else { return member }
+                    return removals.applied(to: member)
+                })
         default: return value
         }
     }

@@ -1,16 +1,10 @@
+import JSON
+
 /// Where a node stands: a step from its parent, which nodes share.
 final class Location: Sendable {
     enum Step: Hashable, Sendable {
-        case name(MemberName)
+        case name(ExactName)
         case index(Int)
-    }
-
-    /// Compared by its bytes: Swift takes canonically equivalent strings for equal.
-    struct MemberName: Hashable, Sendable {
-        let text: String
-
-        static func == (left: Self, right: Self) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
-        func hash(into hasher: inout Hasher) { hasher.combine(text) }
     }
 
     private let parent: Location?

@@ -16,12 +16,18 @@ struct RegularExpression: Sendable {
     /// A range such as `{2,9}` is written out; an expression that grows beyond this is taken for no I-Regexp.
     static let stateCountMax = 4096
 
+    /// Of a pattern, in characters, as of a query: a computed one could be as long as its document.
+    private static let lengthMax = 4096
+
     private let program: [Instruction]
 
     var stateCount: Int { program.count }
 
     /// `nil` where the pattern is no I-Regexp, or too large.
     init?(_ pattern: String) {
+        guard pattern.utf8.count <= 4 * Self.lengthMax, pattern.unicodeScalars.count <= Self.lengthMax else {
+            return nil
+        }
         guard let parsed = RegularExpressionParser.parse(pattern) else { return nil }
         var compiler = Compiler()
         guard compiler.emit(parsed) else { return nil }
@@ -46,7 +52,9 @@ struct RegularExpression: Sendable {
             let place = Place(isBeginning: false, isEnd: index == scalars.endIndex)
             following.removeAll()
             for state in current.states {
-                if case .one(let set) = program[state], set.contains(scalar) {
+                guard case .one(let set) = program[state] else { continue }
+                stepsLeft -= set.steps
+                if set.contains(scalar) {
                     follow(state + 1, at: place, into: &following, &pending)
                 }
             }

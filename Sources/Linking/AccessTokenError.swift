@@ -74,7 +74,6 @@ extension TokenRequestError {
         switch self {
         case .refused(let code): code.rawValue
         case .unavailable(let status): "HTTP \(status)"
-        case .transfer(let error): error.sentence
         case .malformed(let reason): reason
         }
     }

@@ -326,7 +326,7 @@ package struct AccountLinking: Sendable {
     private static func code(for error: TokenRequestError) -> String {
         switch error {
         case .refused: "provider_error"
-        case .unavailable, .transfer, .malformed: "provider_unavailable"
+        case .unavailable, .malformed: "provider_unavailable"
         }
     }
 

@@ -190,7 +190,7 @@ package enum AuthorizationServerError: Error, Equatable {
     package var disposition: Disposition {
         switch self {
         case .request(let error): error.disposition
-        case .discovery(.unavailable), .discovery(.transfer), .keys: .retry
+        case .discovery(.unavailable), .keys: .retry
         case .discovery, .misconfigured: .fixConfiguration
         }
     }
@@ -198,7 +198,7 @@ package enum AuthorizationServerError: Error, Equatable {
     package var problemCode: AccountProblem.Code {
         switch self {
         case .request(let error): error.problemCode
-        case .discovery(.unavailable), .discovery(.transfer): .providerUnavailable
+        case .discovery(.unavailable): .providerUnavailable
         case .keys: .unexpectedResponse
         case .discovery, .misconfigured: .clientRefused
         }
@@ -216,7 +216,6 @@ package enum AuthorizationServerError: Error, Equatable {
         switch self {
         case .request(let error): error.detail
         case .discovery(.unavailable(let status)): "The issuer's metadata document answers \(status)."
-        case .discovery(.transfer(let error)): error.sentence
         case .discovery(.malformed(let reason)): "The issuer's metadata document can't be used: \(reason)."
         case .discovery(.issuerMismatch): "The issuer's metadata document speaks for another issuer."
         case .discovery(.endpointRefused(let member, let reason)):

@@ -98,7 +98,9 @@ package struct ProfileFetch: Sendable {
 
     private static func members(of raw: String?) -> JSONObject {
         // Stored by us; were it unreadable, everything would simply be fetched anew.
-        guard let raw, let document = try? JSONValue(parsing: raw) else { return JSONObject() }
+        guard let raw, let document = try? JSONValue(parsing: raw, depthMax: JSONValue.composedDepthMax) else {
+            return JSONObject()
+        }
         return document.object ?? JSONObject()
     }
 }

@@ -12,7 +12,8 @@ package enum ProfilePatch {
 
     private static func document(_ content: ProfileContent) -> JSONValue? {
         // Unreadable is an answer here: the feed then says that everything was replaced.
-        guard let claims = try? JSONValue(parsing: content.claims), let raw = try? JSONValue(parsing: content.raw)
+        guard let claims = try? JSONValue(parsing: content.claims, depthMax: JSONValue.composedDepthMax),
+            let raw = try? JSONValue(parsing: content.raw, depthMax: JSONValue.composedDepthMax)
         else { return nil }
         return ["claims": claims, "raw": raw]
     }

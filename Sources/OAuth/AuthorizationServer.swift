@@ -4,7 +4,7 @@ package import Transfer
 
 /// The endpoints and capabilities in force for one flow: the manifest's and the metadata document's, put together.
 package struct AuthorizationServer: Sendable, Equatable {
-    /// Compared byte for byte with `iss`. May hold `{tenantid}` where the provider's issuer is declared a template.
+    /// Compared byte for byte with `iss`. Holds `{tenantid}` where the metadata document states a declared template.
     package var issuer: String?
     package var authorizationEndpoint: String
     package var tokenEndpoint: String

@@ -12,25 +12,31 @@ enum ErrorText {
     }
 
     /// One line of at most 200 characters, control characters and line separators replaced by spaces; runs that could
-    /// be a token or a code echoed back are cut out.
+    /// be a token or a code echoed back are cut out, and so is a word that the end of the line would cut in two: of what
+    /// was too long to be shown whole, no part is.
     static func line(_ text: String) -> String {
         var words: [String] = []
         var word = ""
         var length = 0
+        let cut = "[…]"
+        let lengthMax = 200 - cut.count
         func endWord() {
             guard !word.isEmpty else { return }
-            words.append(word.utf8.count >= 24 ? "[…]" : word)
+            let hasDigit = word.utf8.contains { (0x30...0x39).contains($0) }
+            words.append(word.utf8.count >= (hasDigit ? 16 : 24) ? cut : word)
             word = ""
         }
         for scalar in text.unicodeScalars {
-            if length >= 200 { break }
-            length += 1
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator, .spaceSeparator, .surrogate, .privateUse,
                 .unassigned:
                 endWord()
-            default: word.unicodeScalars.append(scalar)
+                if length >= lengthMax { return words.joined(separator: " ") }
+            default:
+                if length >= lengthMax { return (words + [cut]).joined(separator: " ") }
+                word.unicodeScalars.append(scalar)
             }
+            length += 1
         }
         endWord()
         return words.joined(separator: " ")

@@ -18,9 +18,6 @@ package struct JSONWebKeySet: Sendable {
 
     let keys: [Key]
 
-    /// The ids of the usable keys.
-    package var keyIDs: [String] { keys.compactMap(\.id) }
-
     package static func request(uri: String) -> TransferRequest {
         TransferRequest(.get, uri, fields: ["Accept": "application/json, application/jwk-set+json"])
     }

@@ -3,7 +3,8 @@ import JSON
 package import Transfer
 
 /// What an OpenID provider publishes about itself (OpenID Connect Discovery §3, RFC 8414 §2), checked: every endpoint is
-/// at the issuer's origin or at a host that the manifest allows.
+/// at the issuer's origin or at a host that the manifest allows. The two that linking and synchronizing never ask are
+/// left out where they are not: an unused internal address must not cost the provider.
 package struct ProviderMetadata: Sendable, Equatable {
     /// As the document has it: the configured issuer, or the declared template.
     package var issuer: String
@@ -16,12 +17,7 @@ package struct ProviderMetadata: Sendable, Equatable {
     package var deviceAuthorizationEndpoint: String?
     /// Those offered that `IDToken` can verify; `none` and the HMAC ones never are.
     package var idTokenAlgorithms: [SignatureAlgorithm]
-    /// Those offered that may be used: `S256` or nothing, never `plain`. `nil` where the document does not say.
-    package var codeChallengeMethods: [PKCEMethod]?
-    /// As offered; `client_secret_basic` where the document does not say (Discovery §3).
-    package var tokenEndpointAuthMethods: [String]
     package var authorizationResponseIssParameterSupported: Bool
-    package var scopesSupported: [String]?
 
     /// Redirects are refused: the document comes from the issuer itself.
     package static func request(issuer: String) -> TransferRequest {
@@ -57,18 +53,12 @@ package struct ProviderMetadata: Sendable, Equatable {
             tokenEndpoint: try reader.required("token_endpoint"),
             userinfoEndpoint: try reader.endpoint("userinfo_endpoint"), jwksURI: try reader.endpoint("jwks_uri"),
             revocationEndpoint: try reader.endpoint("revocation_endpoint"),
-            introspectionEndpoint: try reader.endpoint("introspection_endpoint"),
-            deviceAuthorizationEndpoint: try reader.endpoint("device_authorization_endpoint"),
+            introspectionEndpoint: reader.usableEndpoint("introspection_endpoint"),
+            deviceAuthorizationEndpoint: reader.usableEndpoint("device_authorization_endpoint"),
             idTokenAlgorithms: (try reader.strings("id_token_signing_alg_values_supported") ?? [])
                 .compactMap { SignatureAlgorithm(rawValue: $0) },
-            codeChallengeMethods: try reader.strings("code_challenge_methods_supported").map { methods in
-                methods.contains(PKCEMethod.s256.rawValue) ? [.s256] : []
-            },
-            tokenEndpointAuthMethods: try reader.strings("token_endpoint_auth_methods_supported")
-                ?? ["client_secret_basic"],
             authorizationResponseIssParameterSupported:
-                members["authorization_response_iss_parameter_supported"]?.bool ?? false,
-            scopesSupported: try reader.strings("scopes_supported"))
+                members["authorization_response_iss_parameter_supported"]?.bool ?? false)
     }
 }
 
@@ -93,7 +83,6 @@ extension ProviderMetadata {
 /// Why there is no metadata to use.
 package enum DiscoveryError: Error, Equatable {
     case unavailable(status: Int)
-    case transfer(TransferError)
     case malformed(reason: String)
     /// The document speaks for another issuer (RFC 8414 §3.3).
     case issuerMismatch
@@ -115,6 +104,11 @@ private struct MetadataReader {
         guard let url = value.string else { throw .malformed(reason: "\(name) is not a string") }
         if let reason = places.refusal(of: url) { throw .endpointRefused(member: name, reason: reason) }
         return url
+    }
+
+    /// `nil` too where the member is not one that may be used.
+    func usableEndpoint(_ name: String) -> String? {
+        members[name]?.string.flatMap { places.refusal(of: $0) == nil ? $0 : nil }
     }
 
     func strings(_ name: String) throws(DiscoveryError) -> [String]? {

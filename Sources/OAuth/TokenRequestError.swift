@@ -1,5 +1,4 @@
 package import Accounts
-package import Transfer
 
 /// Why a token request did not yield a credential. A response body never enters it.
 package enum TokenRequestError: Error, Equatable {
@@ -7,7 +6,6 @@ package enum TokenRequestError: Error, Equatable {
     case refused(TokenErrorCode)
     /// Neither a token nor an error of OAuth: 5xx, 429, a redirect, a page. Says nothing about the grant.
     case unavailable(status: Int)
-    case transfer(TransferError)
     /// A success (2xx) that is no token response.
     case malformed(reason: String)
 
@@ -23,8 +21,7 @@ package enum TokenRequestError: Error, Equatable {
                 .fixConfiguration
             case .serverError, .temporarilyUnavailable, .unrecognized: .retry
             }
-        case .transfer(.destinationRefused), .transfer(.invalidRequest): .fixConfiguration
-        case .unavailable, .transfer, .malformed: .retry
+        case .unavailable, .malformed: .retry
         }
     }
 
@@ -35,7 +32,6 @@ package enum TokenRequestError: Error, Equatable {
         case .refused(.serverError): true
         case .refused: false
         case .unavailable(let status): status >= 500
-        case .transfer(let error): error.mayHaveBeenSent
         case .malformed: true
         }
     }

@@ -8,6 +8,7 @@ struct TokenResponseBody {
 
     private let document: JSONValue
     private let members: JSONObject
+    private let hasAccessToken: Bool
 
     init(_ response: TransferResponse, dialect: TokenDialect) throws(Unreadable) {
         let mediaType = MediaType(response.fields["content-type"] ?? "")
@@ -27,6 +28,7 @@ struct TokenResponseBody {
         }
         guard case .object(let outer) = document else { throw Unreadable(reason: "the body is not an object") }
         members = Self.descend(document, dialect.responsePath)?.object ?? outer
+        hasAccessToken = members[dialect.memberNames["access_token"] ?? "access_token"]?.string?.isEmpty == false
     }
 
     // MARK: - Errors
@@ -35,28 +37,46 @@ struct TokenResponseBody {
     func errorCode(_ codes: [String: TokenErrorCode]) -> TokenErrorCode? {
         let spoken = errorTexts
         if let code = spoken.lazy.compactMap({ codes[$0] }).first { return code }
-        guard let error = document["error"] ?? members["error"] else { return nil }
-        switch error {
-        case .null, .bool(false): return nil
-        case .number(let number) where number.double == 0: return nil
-        case .string(let text): return text.isEmpty ? nil : TokenErrorCode(rawValue: text)
-        default: return .unrecognized(spoken.lazy.compactMap(ErrorText.code).first ?? "unrecognized")
-        }
+        guard let error else { return nil }
+        if let text = error.string { return TokenErrorCode(rawValue: text) }
+        if let code = spoken.lazy.compactMap({ TokenErrorCode(standard: $0) }).first { return code }
+        return .unrecognized(spoken.lazy.compactMap(ErrorText.code).first ?? "unrecognized")
     }
 
-    /// Where servers put their codes: `error` as text, as an object with `code`, `type` or `message`; `message` beside
-    /// it or instead of it.
+    /// `error`, or the list `errors` that some have instead; beside a token the list is a member that we don't know
+    /// (RFC 6749 §5.1). `null`, `false`, 0 and empty text say that there is none, and hide no error further inside.
+    private var error: JSONValue? {
+        for candidate in [document["error"], members["error"]] {
+            switch candidate {
+            case nil, .null, .bool(false), .string(""): continue
+            case .number(let number) where number.double == 0: continue
+            case let stated: return stated
+            }
+        }
+        if hasAccessToken { return nil }
+        return [document["errors"], members["errors"]].lazy.compactMap { $0 }.first { $0.array?.isEmpty == false }
+    }
+
+    private static let errorCountMax = 16
+
+    /// The error, or the errors where it is a list.
+    private var errors: [JSONValue] {
+        error.map { $0.array.map { Array($0.prefix(Self.errorCountMax)) } ?? [$0] } ?? []
+    }
+
+    /// Where servers put their codes: `error` as text, as an object with one of several members, or as a list of either;
+    /// `message` beside it or instead of it.
     private var errorTexts: [String] {
-        let error = document["error"] ?? members["error"]
-        let candidates = [error, error?["code"], error?["type"], error?["message"], document["message"]]
-        return candidates.compactMap { $0?.string ?? $0?.number?.text }
+        let inside = errors.flatMap { error in
+            [error, error["code"], error["type"], error["errorType"], error["error"], error["message"]]
+        }
+        return (inside + [document["message"]]).compactMap { $0?.string ?? $0?.number?.text }
     }
 
     var errorDescription: String? {
-        let candidates = [
-            document["error_description"], members["error_description"], document["error"]?["message"],
-            document["message"],
-        ]
+        let candidates =
+            [document["error_description"], members["error_description"]] + errors.map { $0["message"] }
+            + [document["message"]]
         return candidates.lazy.compactMap { $0?.string }.first
     }
 

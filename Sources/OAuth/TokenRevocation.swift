@@ -107,12 +107,6 @@ extension RevocationRequest {
         return request
     }
 
-    /// Braced names in the templates that stand for nothing: such a request is never made.
-    package var unknownPlaceholders: [String] {
-        let known: Set = ["client_id", "access_token", "refresh_token", "token"]
-        return placeholders.filter { !known.contains($0) }
-    }
-
     fileprivate func mentions(_ name: String) -> Bool { placeholders.contains(name) }
 
     private var placeholders: [String] {

@@ -29,7 +29,7 @@ extension Provider {
             throw .endpointMissing("token.endpoint")
         }
         return AuthorizationServer(
-            issuer: issuer, authorizationEndpoint: authorizationEndpoint, tokenEndpoint: tokenEndpoint,
+            issuer: metadata?.issuer, authorizationEndpoint: authorizationEndpoint, tokenEndpoint: tokenEndpoint,
             userinfoEndpoint: metadata?.userinfoEndpoint, jwksURI: metadata?.jwksURI,
             revocation: revocation(metadata?.revocationEndpoint),
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,

@@ -103,15 +103,15 @@ extension SourcePlace {
 
 extension String {
     /// Where the text stands for the `number`th time that may be an alias: `*` at the beginning of a word, with no
-    /// space behind. What stands in quotes and comments counts too.
+    /// space behind. What stands in quotes and comments counts too: where those end is the parser's business.
     fileprivate func positionOfAliasLikeText(number: Int) -> String.Index? {
         var found = 0
         var previous = UInt8(ascii: "\n")
         for index in utf8.indices {
             let byte = utf8[index]
-            if previous == UInt8(ascii: "*"), byte > 0x20, found == number { return index }
             if byte == UInt8(ascii: "*"), " \t\r\n[]{},:?-\"'".utf8.contains(previous) {
-                found += 1
+                let following = utf8.index(after: index)
+                if following < utf8.endIndex, utf8[following] > 0x20 { found += 1 }
                 if found == number { return index }
             }
             previous = byte

@@ -54,6 +54,16 @@ struct RegularExpressionTests {
         #expect(try JSONPath("$[?match(@, '\(literal)')]").values(in: ["a", ""]) == [])
     }
 
+    @Test func `counts how wide a class is, and takes no pattern longer than a query`() throws {
+        let wide = "[" + (0..<4000).map { String(Unicode.Scalar(0x4e00 + 2 * UInt32($0)) ?? "-") }.joined() + "]*"
+        #expect(try takes(wide, "\u{4e00}\u{4e02}") == (true, true))
+        #expect(try takes(wide, String(repeating: "\u{4e02}", count: 20_000)).match == false)
+        #expect(try takes("a*", String(repeating: "a", count: 20_000)).match)
+        let longest = "[" + String(repeating: "a", count: 4094) + "]"
+        #expect(try takes(longest, "a") == (true, true))
+        #expect(try takes("[a" + longest.dropFirst(), "a") == (false, false))
+    }
+
     @Test func `takes linear time on patterns that make backtracking take for ever`() throws {
         let subject = String(repeating: "a", count: 2000)
         for pattern in [

@@ -18,4 +18,18 @@ struct RemovalTests {
     func `takes out what a query selects`(_ query: String, _ document: String, _ rest: String) throws {
         #expect(try JSONPath(query).removing(from: JSONValue(parsing: document)).text == rest)
     }
+
+    @Test(.timeLimit(.minutes(1))) func `takes very many members out at once`() throws {
+        var counters = JSONObject()
+        for index in 0..<60_000 { counters["c\(index)"] = .number(JSONNumber(index)) }
+        let document: JSONValue = ["user": ["id": 1, "counters": .object(counters)]]
+        let rest = try JSONPath("$.user.counters.*").removing(from: document)
+        #expect(rest.text == #"{"user":{"id":1,"counters":{}}}"#)
+    }
+
+    @Test func `takes out the spelling of a name that was meant`() throws {
+        let document = try JSONValue(parsing: "{\"\u{e9}\":1,\"e\u{301}\":2,\"x\":3}")
+        #expect(try JSONPath("$['e\u{301}']").removing(from: document).text == "{\"\u{e9}\":1,\"x\":3}")
+        #expect(try JSONPath("$['\u{e9}','e\u{301}']").removing(from: document).text == #"{"x":3}"#)
+    }
 }

@@ -38,6 +38,30 @@ struct PatchTests {
         }
     }
 
+    @Test func `is not much longer than the document, however long the names in it`() throws {
+        let name = String(repeating: "n", count: 20_000)
+        func document(_ value: Int, changed: Range<Int>) -> JSONValue {
+            var members = JSONObject()
+            for index in 0..<2000 { members["a\(index)"] = .number(JSONNumber(changed.contains(index) ? value : 0)) }
+            return [name: .object(members)]
+        }
+        let from = document(0, changed: 0..<0)
+        let to = document(1, changed: 0..<2000)
+        #expect(JSONPatch.difference(from: from, to: to) == [["op": "replace", "path": "", "value": to]])
+        let gone: JSONValue = [name: [:]]
+        #expect(JSONPatch.difference(from: from, to: gone) == [["op": "replace", "path": "", "value": gone]])
+        let near = document(1, changed: 7..<9)
+        let difference = JSONPatch.difference(from: from, to: near)
+        #expect(difference.array?.map { $0["path"] } == [.string("/\(name)/a7"), .string("/\(name)/a8")])
+        #expect(try from.applying(difference) == near)
+        let lists: [JSONValue] = [0, 1].map { first in
+            [name: .array((0..<2000).map { .number(JSONNumber($0 * 2 + first)) })]
+        }
+        #expect(JSONPatch.difference(from: lists[0], to: lists[1]).array?.count == 1)
+        #expect(JSONPatch.difference(from: [name: []], to: lists[1]).array?.count == 1)
+        #expect(JSONPatch.difference(from: lists[1], to: [name: []]).array?.count == 1)
+    }
+
     @Test func `says little where little changed in a long list`() throws {
         let from = JSONValue.array((0..<1000).map { ["id": .number(JSONNumber($0)), "name": "x"] })
         var elements = try #require(from.array)

@@ -117,6 +117,8 @@ struct HostileInputTests {
         #expect(try JSONValue(parsing: nested(3), depthMax: 3).text == nested(3))
         #expect(throws: JSONError.self) { try JSONValue(parsing: nested(4), depthMax: 3) }
         #expect(try JSONValue(parsing: "1", depthMax: 0) == 1)
+        let composed: JSONValue = ["raw": ["user": try JSONValue(parsing: nested(128))]]
+        #expect(try JSONValue(parsing: composed.text, depthMax: JSONValue.composedDepthMax) == composed)
         #expect(try JSONValue(parsing: nested(1000), depthMax: .max).text == nested(1000))
         #expect(throws: JSONError.self) { try JSONValue(parsing: nested(1001), depthMax: .max) }
         // Siblings do not add up.

@@ -87,6 +87,17 @@ import Transfer
         #expect(profile.validators == ["user": try #require(previous.validators["user"])])
     }
 
+    @Test func `what is nested as deep as a response may be is read again`() async throws {
+        let deep = String(repeating: "[", count: 127) + String(repeating: "]", count: 127)
+        fixture.site.on("/me", 200, ["ETag": "\"u1\""], #"{"id":583231,"login":"octocat","deep":\#(deep)}"#)
+        let previous = try await previous()
+        fixture.site.on("/me", 304, [:], "")
+        fixture.site.on("/emails", 200, [:], #"[{"email":"new@example.com"}]"#)
+        let profile = try #require(try await fetch(previous).profile)
+        #expect(profile.preferredUsername == "octocat")
+        #expect(profile.raw.contains(deep))
+    }
+
     @Test func `no condition is set on what is not held`() async throws {
         let previous = try await previous()
         _ = try await fetch(.init(raw: #"{"user":{}}"#, validators: previous.validators))

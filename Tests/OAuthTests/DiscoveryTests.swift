@@ -52,8 +52,6 @@ import Transfer
         #expect(metadata.jwksURI == "https://op.example/jwks")
         #expect(metadata.revocationEndpoint == nil)
         #expect(metadata.idTokenAlgorithms == [.rs256])
-        #expect(metadata.codeChallengeMethods == (name == "no_s256" ? [] : [.s256]))
-        #expect(metadata.tokenEndpointAuthMethods == ["client_secret_basic"])
         #expect(metadata.authorizationResponseIssParameterSupported)
     }
 
@@ -99,6 +97,23 @@ import Transfer
         }
     }
 
+    @Test(arguments: ["introspection_endpoint", "device_authorization_endpoint"])
+    func `an endpoint that no link needs is left out where it can't be used`(member: String) throws {
+        func found(_ value: JSONValue) throws -> String? {
+            var document = try Self.document()
+            document[member] = value
+            let metadata = try Self.read(.object(document))
+            #expect(metadata.tokenEndpoint == "https://op.example/token")
+            return member == "introspection_endpoint"
+                ? metadata.introspectionEndpoint : metadata.deviceAuthorizationEndpoint
+        }
+        #expect(try found("https://op.example/x") == "https://op.example/x")
+        for unusable in ["http://op.internal/x", "https://169.254.169.254/x", "/x", ""] {
+            #expect(try found(.string(unusable)) == nil)
+        }
+        for wrong in [JSONValue.null, true, 1, []] { #expect(try found(wrong) == nil) }
+    }
+
     @Test func `port 443 may be written, and an issuer's own origin is its own whatever it is`() throws {
         var document = try Self.document()
         document["jwks_uri"] = .string("https://OP.example:443/jwks?v=1")
@@ -112,7 +127,6 @@ import Transfer
             .json(local.text), issuer: "http://127.0.0.1:9000/realm", allowedHosts: [])
         #expect(metadata.tokenEndpoint == "http://127.0.0.1:9000/token")
         #expect(metadata.jwksURI == nil)
-        #expect(metadata.codeChallengeMethods == nil)
         #expect(!metadata.authorizationResponseIssParameterSupported)
     }
 

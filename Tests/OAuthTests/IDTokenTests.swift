@@ -1,7 +1,7 @@
 import Accounts
 import Cryptography
 import JSON
-import OAuth
+@testable import OAuth
 import Testing
 import Transfer
 
@@ -176,7 +176,7 @@ import Transfer
     @Test func `keys that can't verify are left out`() throws {
         let file = try Fixtures.json("oidc/more_id_tokens.json")
         let keys = try JSONWebKeySet.read(.json(try #require(file["jwks"]).text))
-        #expect(keys.keyIDs == file["usable_key_ids"]?.array?.compactMap(\.string))
+        #expect(keys.keys.compactMap(\.id) == file["usable_key_ids"]?.array?.compactMap(\.string))
     }
 
     @Test func `an answer that is no key set is refused`() throws {

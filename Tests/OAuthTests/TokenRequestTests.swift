@@ -71,14 +71,10 @@ import Transfer
         }
     }
 
-    @Test func `a refresh names the token, and scopes only to narrow`() {
+    @Test func `a refresh names the token alone`() {
         let plain = RefreshTokenGrant.tokenRequest(
             refreshToken: Secret("r/EXAMPLE"), server: .example, client: .example(.none), dialect: TokenDialect())
         #expect(plain.bodyText == "grant_type=refresh_token&refresh_token=r%2FEXAMPLE&client_id=client-EXAMPLE")
-        let narrowed = RefreshTokenGrant.tokenRequest(
-            refreshToken: Secret("r"), scopes: scopes("a", "b"), server: .example, client: .example(.none),
-            dialect: TokenDialect(scopeSeparator: ","))
-        #expect(narrowed.bodyText == "grant_type=refresh_token&refresh_token=r&scope=a%2Cb&client_id=client-EXAMPLE")
     }
 
     @Test func `a refresh goes to its own endpoint where there is one`() {

@@ -36,7 +36,7 @@ private func credential(_ scopes: [String]) -> Credential {
         let server = try discord.authorizationServer(metadata: nil)
         let expected = "DiscordBot (https://accounts.example.com, 1)"
         let token = RefreshTokenGrant.tokenRequest(
-            refreshToken: Secret("EXAMPLE"), scopes: [], server: server, client: discord.client,
+            refreshToken: Secret("EXAMPLE"), server: server, client: discord.client,
             dialect: discord.tokenDialect)
         #expect(token.fields["user-agent"] == expected)
         let requests = discord.profileRequests(server: server, credential: credential(["identify"]))
@@ -157,6 +157,33 @@ private func credential(_ scopes: [String]) -> Credential {
         #expect(server.authorizationResponseIssRequired)
         #expect(server.idTokenAlgorithms == [.es256])
         #expect(server.revocation == .rfc7009(endpoint: "https://op.example/revoke", authenticated: true))
+    }
+
+    @Test func `the issuer in force is the document's, which may be the declared template`() throws {
+        let manifest = exampleManifest(replacing: [
+            (
+                "limits:",
+                "issuer: https://login.example/common/v2.0\nissuer_aliases: [\"https://login.example/{tenantid}/v2.0\"]\nrevocation: none\nlimits:"
+            ),
+            ("scopes: [profile]", "scopes: [openid]\n  nonce: false"),
+            ("{site}/me", "{userinfo_endpoint}"), ("$.user.id", "$.user.sub"),
+        ])
+        let example = try exampleProvider(manifest)
+        let issuer = try #require(example.issuer)
+        let document = """
+            {"issuer": "https://login.example/{tenantid}/v2.0", "token_endpoint": "https://login.example/token",
+             "authorization_endpoint": "https://login.example/authorize", "jwks_uri": "https://login.example/keys",
+             "authorization_response_iss_parameter_supported": true}
+            """
+        let metadata = try ProviderMetadata.read(
+            TransferResponse(status: 200, fields: ["content-type": "application/json"], body: Array(document.utf8)),
+            issuer: issuer, issuerAliases: example.issuerAliases, allowedHosts: example.metadataHosts)
+        let server = try example.authorizationServer(metadata: metadata)
+        #expect(server.issuer == "https://login.example/{tenantid}/v2.0")
+        try AuthorizationResponse.checkIssuer("https://login.example/0a1b-2c/v2.0", server: server)
+        #expect(throws: AuthorizationResponseError.issuerMismatch) {
+            try AuthorizationResponse.checkIssuer("https://evil.example/0a1b-2c/v2.0", server: server)
+        }
     }
 
     @Test func `what the manifest states wins over the document`() throws {

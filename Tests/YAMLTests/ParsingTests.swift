@@ -158,6 +158,16 @@ struct ParsingTests {
         #expect(throws: YAMLError.self) { try YAMLNode(parsing: few, file: "f") }
     }
 
+    @Test func `bullets are no aliases`() throws {
+        let bullets = String(repeating: "# * note\n", count: 100) + "a: |\n" + String(repeating: "  * x\n", count: 100)
+        #expect(try YAMLNode(parsing: bullets + "b: 2 * 3", file: "f")["b"]?.string == "2 * 3")
+        #expect(try YAMLNode(parsing: bullets + "# *", file: "f")["a"] != nil)
+        let aliasLike = (0..<33).map { "# *note \($0)\n" }.joined()
+        #expect(throws: Never.self) { try YAMLNode(parsing: String(aliasLike.dropLast(11)) + "a: 1", file: "f") }
+        let error = try #require(throws: YAMLError.self) { try YAMLNode(parsing: aliasLike, file: "f") }
+        #expect("\(error.place)" == "f:33:3")
+    }
+
     @Test func `never quotes a value`() throws {
         for text in [
             "client_secret: EXAMPLE-secret: x\n", "client_secret: &EXAMPLE x\n", "s: 'EXAMPLE\n", "s: EXAMPLE\u{1}\n",

@@ -108,7 +108,8 @@ struct AccountsCommand: AsyncParsableCommand {
                 }
                 var object = account.json.object ?? JSONObject()
                 if let document = try database.profiles.document(account: id),
-                    let profile = try? JSONValue(parsing: document.bytes)  // put together by us; else it is left out
+                    // Put together by us; else it is left out.
+                    let profile = try? JSONValue(parsing: document.bytes, depthMax: JSONValue.composedDepthMax)
                 {
                     object["profile"] = profile
                 }

@@ -74,7 +74,8 @@ struct LinkFlow: Sendable {
 
     /// What a person calls an account: its user name there, else a name, an address, the provider's id.
     static func label(_ account: LinkedAccount, claims: String?) -> String {
-        let claims = claims.flatMap { try? JSONValue(parsing: $0) }  // stored by us; unreadable is as good as none
+        // Stored by us; unreadable is as good as none.
+        let claims = claims.flatMap { try? JSONValue(parsing: $0, depthMax: JSONValue.composedDepthMax) }
         let names = ["preferred_username", "name", "email"].compactMap { claims?[$0]?.string }
         let label = names.map { DisplayText.bounded($0, 80) }.first { !$0.isEmpty }
         return label ?? DisplayText.bounded(account.subject.rawValue, 80)
