@@ -52,7 +52,7 @@ extension Manifest {
             clientID: instance.clientID ?? "", clientSecret: instance.clientSecret, authentication: authentication,
             redirectURI: "\(base)/callback/\(id)")
         let host = issuerURL.flatMap { EndpointURL($0, allowing: .base)?.host }
-        let provider = Provider(
+        return Provider(
             id: id, name: name, manifestID: self.id, documentation: documentation, registration: registration,
             redirectURINote: redirectURINote, client: client, missing: settings.missing(), issuer: issuerURL,
             issuerAliases: overridesIssuer ? [] : issuerAliases,
@@ -61,12 +61,12 @@ extension Manifest {
             authorizationParameterNames: authorizationParameterNames, tokenDialect: dialect,
             refreshRotation: refreshRotation, grants: grants, limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
-            fingerprint: "", endpoints: endpoints,
+            fingerprint: fingerprint(client, variables: values, scopes: scopes, parameters: parameters),
+            endpoints: endpoints,
             mapping: ProfileMapping(
                 requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
                 variables: values),
             failureMarkers: failureMarkers)
-        return provider.fingerprinted
     }
 
     private func revocationRule(
@@ -96,33 +96,22 @@ extension ProfileRequestRule {
     }
 }
 
-extension Provider {
-    /// With its fingerprint.
-    fileprivate var fingerprinted: Provider {
-        func list(_ values: [String]) -> JSONValue { .array(values.map { .string($0) }) }
+extension Manifest {
+    /// `Provider.fingerprint`. The text of the manifest stands for whatever it says, now and in versions to come.
+    private func fingerprint(
+        _ client: ClientRegistration, variables: [String: String], scopes: [Scope], parameters: [String: String]
+    ) -> String {
         func table(_ values: [String: String]) -> JSONValue {
             var object = JSONObject()
             for (name, value) in values { object[name] = .string(value) }
             return .object(object)
         }
-        func text(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
         let content: JSONObject = [
-            "id": .string(id.rawValue), "manifest": .string(manifestID), "client_id": .string(client.clientID),
-            "client_authentication": .string(client.authentication.rawValue),
-            "redirect_uri": .string(client.redirectURI), "issuer": text(issuer), "issuer_aliases": list(issuerAliases),
-            "metadata_hosts": list(metadataHosts), "scopes": list(scopes.map(\.rawValue)),
-            "scope_separator": .string(scopeSeparator), "pkce": .string(pkce.rawValue), "nonce": .bool(sendsNonce),
-            "authorization_parameters": table(authorizationParameters),
-            "authorization_parameter_names": table(authorizationParameterNames),
-            "authorization_endpoint": text(endpoints.authorization), "token_endpoint": text(endpoints.token),
-            "token_format": .string(tokenDialect.requestFormat.rawValue),
-            "token_parameters": list(tokenDialect.requestParameters.map { "\($0.0)=\($0.1)" }),
-            "token_parameter_names": table(tokenDialect.parameterNames),
-            "requests": list(mapping.requests.map { "\($0.name) \($0.url.text)" }),
-            "claims": list(mapping.claims.map { "\($0.type.name) \($0.paths.map(\.text).joined(separator: " "))" }),
+            // The redirect URI holds the instance's id and the public URL.
+            "manifest": .string(digest), "variables": table(variables), "redirect_uri": .string(client.redirectURI),
+            "client_id": .string(client.clientID), "client_authentication": .string(client.authentication.rawValue),
+            "scopes": .array(scopes.map { .string($0.rawValue) }), "authorization_parameters": table(parameters),
         ]
-        var provider = self
-        provider.fingerprint = Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
-        return provider
+        return Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
     }
 }
