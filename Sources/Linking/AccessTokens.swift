@@ -55,7 +55,7 @@ package actor AccessTokens {
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await read(account)
         guard needsRefresh(stored, account: account, minTTL: minTTL) else { return stored }
-        guard stored.credential.refreshToken != nil else {
+        guard stored.credential.refreshToken != nil, provider.refreshesTokens else {
             guard hasExpired(stored.credential) else { return stored }
             throw await relink(
                 account, stored, code: .refreshExpired,
@@ -70,7 +70,7 @@ package actor AccessTokens {
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await read(account)
         if stored.generation != rejected.generation { return stored }
-        guard stored.credential.refreshToken != nil else {
+        guard stored.credential.refreshToken != nil, provider.refreshesTokens else {
             throw await relink(
                 account, stored, code: .consentRevoked, detail: "The provider no longer accepts the access token.")
         }
@@ -83,7 +83,7 @@ package actor AccessTokens {
             let accounts = try await database.credentials.refreshesInDoubt(limit: 1000)
             for id in accounts where !Task.isCancelled {
                 guard let account = try await database.accounts.account(id), account.status == .active,
-                    let provider = catalog[account.provider], provider.isReady
+                    let provider = catalog[account.provider], provider.isReady, provider.refreshesTokens
                 else { continue }
                 let outcome = await refresh(id, provider: provider, replacing: nil, urgency: .background)
                 logger.notice(
