@@ -54,7 +54,7 @@ package actor AccessTokens {
         for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency = .callerWaits
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await refreshing.read(account)
-        guard needsRefresh(stored, minTTL: minTTL) else { return stored }
+        guard provider.refreshesTokens, needsRefresh(stored, minTTL: minTTL) else { return stored }
         do {
             return try await refresh(account, provider: provider, replacing: stored.generation, urgency: urgency).get()
         } catch  where error.leavesTokenUsable && lasts(stored.credential, minTTL: minTTL) && !Task.isCancelled {
@@ -68,7 +68,7 @@ package actor AccessTokens {
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await refreshing.read(account)
         if stored.generation != rejected.generation { return stored }
-        guard stored.credential.refreshToken != nil else {
+        guard stored.credential.refreshToken != nil, provider.refreshesTokens else {
             throw hasExpired(stored.credential)
                 ? await refreshing.relink(
                     account, stored, code: .refreshExpired,
@@ -89,7 +89,7 @@ package actor AccessTokens {
         for id in accounts where !Task.isCancelled {
             do {
                 guard let account = try await database.accounts.account(id), account.status == .active,
-                    let provider = catalog[account.provider], provider.isReady
+                    let provider = catalog[account.provider], provider.isReady, provider.refreshesTokens
                 else { continue }
                 let stored = try await refreshing.read(id)
                 // Someone who needed the token came first.

@@ -52,6 +52,10 @@ package struct ProfileFetch: Sendable {
         var validators: [String: Validators] = [:]
         var freshFor: Duration?
         var isModified = known.isEmpty || !isMappedAlike
+        // Where anything was said of scopes, the answer is known without asking.
+        if !credential.scopes.isEmpty, !provider.requiredScopes(lackingIn: credential.scopes).isEmpty {
+            return .failed(.resource(.insufficientScope))
+        }
         for request in provider.profileRequests(server: server, credential: credential, validators: usable) {
             let response: TransferResponse
             do {
@@ -108,7 +112,9 @@ package struct ProfileFetch: Sendable {
 package enum ProfileFetchResult: Sendable {
     /// `freshFor`: what `Cache-Control: max-age` asked for.
     case profile(Profile, freshFor: Duration?)
-    /// Every response was 304.
+    /// Every response was 304. Also where a provider has nothing to ask: an OpenID provider without a userinfo endpoint
+    /// tells of the person with a link alone (OpenID Connect Core §12.2), and a profile is as fresh as its grant, which
+    /// the refresh before each sync confirms.
     case notModified(validators: [String: Validators], freshFor: Duration?)
     case failed(ProfileFetchFailure)
 }

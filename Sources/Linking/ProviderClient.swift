@@ -285,6 +285,10 @@ package actor ProviderClient {
         case .everyone:
             await store(pause: signal.until, of: provider.id, reason: .asked)
         case .route: gates[provider.id]?.routePauses[route] = signal.until
+        // A request without an access token that is refused by a user's limit: whoever comes next by this route is
+        // refused just so.
+        case .token where !provider.carriesAccessToken(route: route):
+            gates[provider.id]?.routePauses[route] = signal.until
         case .token:
             if let account { gates[provider.id]?.pause(account, until: signal.until, now: time.now()) }
         }

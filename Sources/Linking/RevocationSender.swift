@@ -122,7 +122,10 @@ package struct RevocationSender: Sendable {
         guard let provider = catalog[revocation.provider], provider.isReady else { return .retry(after: nil) }
         do {
             let server = try await servers.server(for: provider, urgency: .background)
-            let requests = TokenRevocation.requests(for: revocation.credential, server: server, client: provider.client)
+            guard let credential = await live(revocation, provider: provider, server: server) else {
+                return Task.isCancelled ? nil : .retry(after: nil)
+            }
+            let requests = TokenRevocation.requests(for: credential, server: server, client: provider.client)
             guard !requests.isEmpty else { return .refused }
             var worst = RevocationOutcome.alreadyDead
             for request in requests {
@@ -139,6 +142,42 @@ package struct RevocationSender: Sendable {
             default: return .retry(after: nil)
             }
         }
+    }
+
+    /// With an access token that names the grant where nothing else does: GitHub answers 404 to an expired one, and the
+    /// grant lives. `nil` where it can't be had now.
+    private func live(
+        _ revocation: PendingRevocation, provider: Provider, server: AuthorizationServer
+    ) async -> Credential? {
+        let held = revocation.credential
+        guard TokenRevocation.leansOnAccessToken(server.revocation), provider.refreshesTokens,
+            let refreshToken = held.refreshToken, let expiresAt = held.expiresAt,
+            expiresAt <= time.now() + .seconds(60)
+        else { return held }
+        let renewed: Credential
+        do {
+            let requestedAt = time.now()
+            let response = try await client.send(
+                RefreshTokenGrant.tokenRequest(
+                    refreshToken: refreshToken, server: server, client: provider.client,
+                    dialect: provider.tokenDialect), to: provider, urgency: .background)
+            let answer = try TokenEndpoint.read(
+                response, dialect: provider.tokenDialect, requestedScopes: held.scopes, requestedAt: requestedAt)
+            renewed = held.refreshed(by: answer.credential)
+        } catch let error as TokenRequestError {
+            // The grant is dead; what the provider says of the old token settles it.
+            if case .relink = error.disposition { return held }
+            return nil
+        } catch {
+            return nil
+        }
+        do {
+            // The refresh token may be spent: another attempt needs the new one.
+            try await database.revocations.renew(revocation.id, renewed)
+        } catch {
+            logger.error("The revocation outbox can't be written", metadata: ["error": "\(error)"])
+        }
+        return renewed
     }
 }
 

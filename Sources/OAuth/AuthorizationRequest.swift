@@ -38,7 +38,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         if let nonce { standard.append(("nonce", nonce)) }
         standard = standard.map { (parameterNames[$0.name] ?? $0.name, $0.value) }
         let scopeName = parameterNames["scope"] ?? "scope"
-        let taken = Self.reserved.union(standard.map(\.name)).union([scopeName])
+        let taken = Self.reservedParameters.union(standard.map(\.name)).union([scopeName])
         let extra = parameters.filter { !taken.contains($0.key) }.sorted { $0.key < $1.key }
         standard += extra.map { ($0.key, $0.value) }
 
@@ -55,10 +55,11 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         self.nonce = nonce.map { Secret($0) }
     }
 
-    /// `request` and `request_uri` would replace everything else (RFC 9101).
-    private static let reserved: Set<String> = [
-        "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
-        "nonce", "request", "request_uri",
+    /// What no configuration may set. `response_mode` would bring the answer where nobody reads it; `request` and
+    /// `request_uri` would replace everything else (RFC 9101).
+    package static let reservedParameters: Set<String> = [
+        "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "code_challenge",
+        "code_challenge_method", "nonce", "request", "request_uri",
     ]
 
     /// `code_challenge` by S256 (RFC 7636 §4.2).

@@ -48,6 +48,14 @@ package enum TokenRevocation {
         }
     }
 
+    /// Whether the access token is all that the provider is told of the grant: one that has expired tells it nothing, and
+    /// the refresh token lives on.
+    package static func leansOnAccessToken(_ method: RevocationMethod) -> Bool {
+        guard case .request(let request) = method else { return false }
+        if request.authentication == .bearer { return true }
+        return request.mentions("access_token") && !request.mentions("refresh_token")
+    }
+
     package static func read(_ response: TransferResponse, method: RevocationMethod) -> RevocationOutcome {
         if response.status == 429 || response.status >= 500 || response.status == 408 {
             let seconds = response.fields["retry-after"].flatMap { Int64($0) }

@@ -35,6 +35,7 @@ struct InstanceSettings {
                 "the manifest \(manifest.id) has no such variable; expected "
                     + (known.isEmpty ? "none" : known.joined(separator: ", ")))
         }
+        checkOrigins()
         var values: [String: String] = [:]
         for variable in manifest.variables {
             guard let value = instance.variables[variable.name] else {
@@ -55,6 +56,20 @@ struct InstanceSettings {
             values[variable.name] = value
         }
         return values
+    }
+
+    /// An instance at another place than the manifest's is there with all of its servers: one that was forgotten would
+    /// send its tokens, or its client secret, to the manifest's own.
+    private mutating func checkOrigins() {
+        let variables = manifest.serverVariables
+        let set = variables.map(\.name).filter { instance.variables[$0] != nil }
+        guard !set.isEmpty else { return }
+        for variable in variables where instance.variables[variable.name] == nil {
+            guard let value = variable.defaultValue else { continue }
+            report(
+                "variables.\(variable.name)",
+                "expected a value together with \(set.joined(separator: ", ")), or credentials would go to \(value)")
+        }
     }
 
     /// A line break that came with a file would fail each request in another way. RFC 6749 appendix A allows printable
@@ -96,7 +111,7 @@ struct InstanceSettings {
     mutating func authorizationParameters() -> [String: String] {
         for (name, value) in instance.authorizationParameters.sorted(by: { $0.key < $1.key }) {
             let key = "authorization.parameters.\(name)"
-            if ManifestReader.authorizationParameters.contains(name) {
+            if AuthorizationRequest.reservedParameters.contains(name) {
                 report(key, "the program sets this parameter itself; expected another")
             } else if !TextRule.parameterName.accepts(name) {
                 report(key, "expected \(TextRule.parameterName.expected)")

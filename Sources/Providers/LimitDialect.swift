@@ -194,19 +194,17 @@ enum DiscordLimit {
 extension HeaderTable {
     func announcement(_ response: TransferResponse, retryAfter: Timestamp?, now: Timestamp) -> Announcement? {
         let isSpent = remaining.contains { response.fields[$0].flatMap(WaitUnit.number) == 0 }
-        let body = response.json
-        let marker =
-            response.status < 400
-            ? nil
-            : body.flatMap { body in
-                markers.first { !$0.path.values(in: body).isEmpty }
-            }
+        // A profile that is as it should be is not read a second time for nothing.
+        let isRead = response.status >= 400 ? !markers.isEmpty || waits.contains { $0.path != nil } : false
+        let refusal = isRead ? response.json : nil
+        let marker = refusal.flatMap { body in markers.first { !$0.path.values(in: body).isEmpty } }
         let usedUp = usage.map { $0.resets(in: response.fields, now: now) } ?? []
         let isRefused =
             response.status == 429 || statuses.contains(response.status) || marker != nil
             || statusesWhenSpent.contains(response.status) && (isSpent || !usedUp.isEmpty)
         guard isRefused || response.status < 400 && (isSpent || !usedUp.isEmpty) else { return nil }
 
+        let body = response.status >= 400 ? refusal : waits.contains { $0.path != nil } ? response.json : nil
         var instants: [Timestamp?] = usedUp + [retryAfter]
         for wait in waits {
             if let field = wait.field, isRefused || isSpent {

@@ -52,7 +52,10 @@ extension Manifest {
             clientID: instance.clientID ?? "", clientSecret: instance.clientSecret, authentication: authentication,
             redirectURI: "\(base)/callback/\(id)")
         let host = issuerURL.flatMap { EndpointURL($0, allowing: .base)?.host }
-        let provider = Provider(
+        let mapping = ProfileMapping(
+            requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
+            variables: values)
+        return Provider(
             id: id, name: name, manifestID: self.id, documentation: documentation, registration: registration,
             redirectURINote: redirectURINote, client: client, missing: settings.missing(), issuer: issuerURL,
             issuerAliases: overridesIssuer ? [] : issuerAliases,
@@ -61,12 +64,9 @@ extension Manifest {
             authorizationParameterNames: authorizationParameterNames, tokenDialect: dialect,
             refreshRotation: refreshRotation, grants: grants, limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
-            fingerprint: "", mappingFingerprint: "", endpoints: endpoints,
-            mapping: ProfileMapping(
-                requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
-                variables: values),
+            fingerprint: fingerprint(client, variables: values, scopes: scopes, parameters: parameters),
+            mappingFingerprint: mapping.fingerprint, endpoints: endpoints, mapping: mapping,
             failureMarkers: failureMarkers)
-        return provider.fingerprinted
     }
 
     private func revocationRule(
@@ -96,49 +96,48 @@ extension ProfileRequestRule {
     }
 }
 
-extension Provider {
-    /// With its fingerprint.
-    fileprivate var fingerprinted: Provider {
-        func list(_ values: [String]) -> JSONValue { .array(values.map { .string($0) }) }
-        func table(_ values: [String: String]) -> JSONValue {
-            var object = JSONObject()
-            for (name, value) in values { object[name] = .string(value) }
-            return .object(object)
-        }
-        func lines(_ fields: HeaderFields) -> String {
-            fields.map { "\($0.name): \($0.value)" }.sorted().joined(separator: "\n")
-        }
-        func text(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
+extension Manifest {
+    /// `Provider.fingerprint`. The text of the manifest stands for whatever it says, now and in versions to come.
+    private func fingerprint(
+        _ client: ClientRegistration, variables: [String: String], scopes: [Scope], parameters: [String: String]
+    ) -> String {
         let content: JSONObject = [
-            "id": .string(id.rawValue), "manifest": .string(manifestID), "client_id": .string(client.clientID),
-            "client_authentication": .string(client.authentication.rawValue),
-            "redirect_uri": .string(client.redirectURI), "issuer": text(issuer), "issuer_aliases": list(issuerAliases),
-            "metadata_hosts": list(metadataHosts), "scopes": list(scopes.map(\.rawValue)),
-            "scope_separator": .string(scopeSeparator), "pkce": .string(pkce.rawValue), "nonce": .bool(sendsNonce),
-            "authorization_parameters": table(authorizationParameters),
-            "authorization_parameter_names": table(authorizationParameterNames),
-            "authorization_endpoint": text(endpoints.authorization), "token_endpoint": text(endpoints.token),
-            "token_format": .string(tokenDialect.requestFormat.rawValue),
-            "token_parameters": list(tokenDialect.requestParameters.map { "\($0.0)=\($0.1)" }),
-            "token_parameter_names": table(tokenDialect.parameterNames),
-            "requests": list(mapping.requests.map { "\($0.name) \($0.url.text)" }),
-            "claims": list(mapping.claims.map { "\($0.type.name) \($0.paths.map(\.text).joined(separator: " "))" }),
+            // The redirect URI holds the instance's id and the public URL.
+            "manifest": .string(digest), "variables": .object(strings: variables),
+            "redirect_uri": .string(client.redirectURI),
+            "client_id": .string(client.clientID), "client_authentication": .string(client.authentication.rawValue),
+            "scopes": .array(scopes.map { .string($0.rawValue) }),
+            "authorization_parameters": .object(strings: parameters),
         ]
-        var provider = self
-        let mappingContent: JSONObject = [
-            "version": .string(ProfileMapping.version), "plugin": text(mapping.plugin?.rawValue),
-            "variables": mapping.plugin == nil ? .null : table(mapping.variables),
-            "requests": list(
-                mapping.requests.map { "\($0.name) \($0.url.text) \($0.isOptional) \(lines($0.fields))" }),
-            "claims": list(
-                mapping.claims.map { claim in
+        return Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
+    }
+}
+
+extension ProfileMapping {
+    /// `Provider.mappingFingerprint`.
+    fileprivate var fingerprint: String {
+        let content: JSONObject = [
+            "version": .string(Self.version), "plugin": plugin.map { .string($0.rawValue) } ?? .null,
+            "variables": plugin == nil ? .null : .object(strings: variables),
+            "requests": .array(
+                requests.map { request in
+                    let fields = request.fields.map { "\($0.name): \($0.value)" }.sorted().joined(separator: "\n")
+                    return .string("\(request.name) \(request.url.text) \(request.isOptional) \(fields)")
+                }),
+            "claims": .array(
+                claims.map { claim in
                     let forms = claim.accepts.map(\.rawValue).sorted()
-                    return ([claim.type.name] + claim.paths.map(\.text) + forms).joined(separator: " ")
-                }), "volatile": list(mapping.volatile.map(\.text)),
+                    return .string(([claim.type.name] + claim.paths.map(\.text) + forms).joined(separator: " "))
+                }), "volatile": .array(volatile.map { .string($0.text) }),
         ]
-        provider.mappingFingerprint = Hexadecimal.encode(
-            Digest.sha256(JSONValue.object(mappingContent).canonicalText.utf8))
-        provider.fingerprint = Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
-        return provider
+        return Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))
+    }
+}
+
+extension JSONValue {
+    fileprivate static func object(strings: [String: String]) -> JSONValue {
+        var object = JSONObject()
+        for (name, value) in strings { object[name] = .string(value) }
+        return .object(object)
     }
 }

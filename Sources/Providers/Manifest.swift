@@ -54,6 +54,24 @@ package struct Manifest: Sendable {
     let limits: ProviderLimits
     let sync: InstanceConfiguration.SyncOverrides
 
+    /// SHA-256, hex, of the file's text.
+    let digest: String
+
+    /// The URLs an instance may set that requests with a credential go to, or browsers for one.
+    var serverVariables: [Variable] {
+        var templates = [
+            issuer, authorizationEndpoint, tokenEndpoint, refreshEndpoint, deviceAuthorizationEndpoint,
+            introspectionEndpoint,
+        ]
+        switch revocation {
+        case .discovered, .none: break
+        case .rfc7009(let endpoint, _): templates.append(endpoint)
+        case .request(_, let url): templates.append(url)
+        }
+        let used = Set((templates.compactMap { $0 } + requests.map(\.url)).flatMap(\.variables))
+        return variables.filter { $0.pattern == nil && used.contains($0.name) }
+    }
+
     enum Revocation: Sendable {
         case discovered
         case none

@@ -33,20 +33,45 @@ extension ManifestReader {
         return rules
     }
 
-    mutating func readClaims(requests: [String]) -> [ClaimRule] {
+    mutating func readClaims(requests: [ProfileRequestRule]) -> [ClaimRule] {
         guard let node = root["profile"]?["claims"] else { return [] }
-        let sources = requests + (root["issuer"] == nil ? [] : [ProfileMapping.idToken])
+        let sources = sources(requests)
+        if let subject = node["sub"], let place = subject.texts.first?.place {
+            let found = subject.texts.filter { path in sources.contains { path.text.reads($0) } }
+            let dependable = self.sources(requests.filter { !$0.isOptional })
+            if !found.isEmpty, !found.contains(where: { path in dependable.contains { path.text.reads($0) } }) {
+                report(
+                    place, "profile.claims.sub: expected a path into a request that is not optional, or the ID token")
+            }
+        }
         return ClaimType.all.compactMap { type in
             guard let value = node[type.name] else { return nil }
             let name = "profile.claims.\(type.name)"
             let found = paths(value["path"] ?? value, name)
-            for path in value["path"]?.texts ?? value.texts where !sources.contains(where: { path.text.reads($0) }) {
-                report(
-                    path.place,
-                    "\(name): expected a path that begins with \(sources.map { "$.\($0)" }.joined(separator: " or "))")
-            }
+            checkSources(value["path"] ?? value, name, sources)
             let accepts = value["accept"]?.texts.compactMap { BooleanForm(rawValue: $0.text) } ?? []
             return ClaimRule(type: type, paths: found, accepts: Set(accepts))
+        }
+    }
+
+    mutating func readVolatile(requests: [ProfileRequestRule]) -> [JSONPath] {
+        let node = root["profile"]?["volatile"]
+        let found = paths(node, "profile.volatile")
+        // A path that finds nothing is of no use, and one that finds everything makes a profile that never changes.
+        if let node { checkSources(node, "profile.volatile", sources(requests)) }
+        return found
+    }
+
+    /// What a path may begin with.
+    private func sources(_ requests: [ProfileRequestRule]) -> [String] {
+        requests.map(\.name) + (root["issuer"] == nil ? [] : [ProfileMapping.idToken])
+    }
+
+    private mutating func checkSources(_ node: YAMLNode, _ name: String, _ sources: [String]) {
+        for path in node.texts where !sources.contains(where: { path.text.reads($0) }) {
+            report(
+                path.place,
+                "\(name): expected a path that begins with \(sources.map { "$.\($0)" }.joined(separator: " or "))")
         }
     }
 

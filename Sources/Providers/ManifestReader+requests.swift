@@ -23,17 +23,31 @@ extension ManifestReader {
         return fields
     }
 
-    static let authorizationParameters = [
-        "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
-        "nonce", "response_mode", "request", "request_uri",
+    /// What a provider may call otherwise. `state` comes back by its own name, so it leaves by it.
+    static let renamedInAuthorization = [
+        "response_type", "client_id", "redirect_uri", "scope", "code_challenge", "code_challenge_method", "nonce",
     ]
-    static let tokenParameters = [
+    /// The members of an answer that are read (RFC 6749 §5.1; OpenID Connect Core §3.1.3.3).
+    static let renamedInAnswer = [
+        "access_token", "token_type", "expires_in", "refresh_token", "refresh_token_expires_in", "scope", "id_token",
+    ]
+    static let tokenParameters: Set = [
         "grant_type", "code", "redirect_uri", "client_id", "client_secret", "code_verifier", "refresh_token", "scope",
     ]
 
-    mutating func readParameters(_ node: YAMLNode?, _ path: String, reserved: [String]) -> [String: String] {
+    mutating func readParameters(_ node: YAMLNode?, _ path: String, reserved: Set<String>) -> [String: String] {
         for (name, _, place) in node?.table ?? [] where reserved.contains(name) {
             report(place, "\(path).\(name): the program sets this parameter itself; expected another")
+        }
+        return dictionary(node)
+    }
+
+    /// The provider's own names of standard ones. Two of one name would be one; `taken` are those that have it without
+    /// being renamed.
+    mutating func readNames(_ node: YAMLNode?, _ path: String, taken: Set<String> = []) -> [String: String] {
+        var taken = taken.subtracting(node?.table.map(\.name) ?? [])
+        for (name, text, place) in node?.table ?? [] where !taken.insert(text).inserted {
+            report(place, "\(path).\(name): \(text) is the name of another already; expected another")
         }
         return dictionary(node)
     }
@@ -62,11 +76,12 @@ extension ManifestReader {
             requestFormat: request?["format"]?.text.flatMap { TokenDialect.RequestFormat(rawValue: $0) } ?? .form,
             requestFields: readHeaders(request?["headers"], "token.request.headers"),
             requestParameters: parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
-            parameterNames: dictionary(request?["parameter_names"]),
+            parameterNames: readNames(
+                request?["parameter_names"], "token.request.parameter_names", taken: Self.tokenParameters),
             repeatsClientID: request?["repeats_client_id"]?.bool ?? false,
             acceptsContentTypes: response?["content_types"]?.texts.map(\.text) ?? [],
             responsePath: response?["path"]?.texts.map(\.text) ?? [],
-            memberNames: dictionary(response?["member_names"]),
+            memberNames: readNames(response?["member_names"], "token.response.member_names"),
             bearerTokenTypes: response?["bearer_token_types"]?.texts.map(\.text) ?? [],
             accessTokenLifetime: token?["access_token_lifetime"]?.time,
             refreshTokenLifetime: token?["refresh"]?["lifetime"]?.time,

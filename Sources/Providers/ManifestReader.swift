@@ -1,3 +1,4 @@
+import Cryptography
 import OAuth
 import YAML
 
@@ -55,6 +56,12 @@ struct ManifestReader {
         let requests = readRequests()
         let plugin = root["profile"]?["plugin"]?.text.flatMap { ProfilePlugin(rawValue: $0) }
         if let plugin, let place = root["profile"]?["plugin"]?.place {
+            for name in plugin.requests where !requests.contains(where: { $0.name == name && !$0.isOptional }) {
+                report(
+                    place,
+                    "profile.plugin: \(plugin.rawValue) needs a request \(name) that is not optional, which is not declared"
+                )
+            }
             for name in plugin.variables where !variables.contains(where: { $0.name == name }) {
                 report(place, "profile.plugin: \(plugin.rawValue) needs the variable \(name), which is not declared")
             }
@@ -69,8 +76,11 @@ struct ManifestReader {
             scopes: readScopes(authorization), pkce: authorization?["pkce"]?.text == "none" ? .none : .s256,
             nonce: authorization?["nonce"]?.bool,
             authorizationParameters: readParameters(
-                authorization?["parameters"], "authorization.parameters", reserved: Self.authorizationParameters),
-            authorizationParameterNames: dictionary(authorization?["parameter_names"]),
+                authorization?["parameters"], "authorization.parameters",
+                reserved: AuthorizationRequest.reservedParameters),
+            authorizationParameterNames: readNames(
+                authorization?["parameter_names"], "authorization.parameter_names",
+                taken: AuthorizationRequest.reservedParameters),
             clientAuthentication: root["client_authentication"]?.text.flatMap { ClientAuthentication(rawValue: $0) }
                 ?? .none,
             tokenEndpoint: template(token?["endpoint"], "token.endpoint"),
@@ -83,17 +93,31 @@ struct ManifestReader {
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
             introspectionEndpoint: template(root["introspection"]?["endpoint"], "introspection.endpoint"),
-            requests: requests, claims: readClaims(requests: requests.map(\.name)), plugin: plugin,
-            volatile: paths(root["profile"]?["volatile"], "profile.volatile"),
+            requests: requests, claims: readClaims(requests: requests), plugin: plugin,
+            volatile: readVolatile(requests: requests),
             failureMarkers: FailureMarkers(
                 insufficientScope: paths(
                     root["profile"]?["failures"]?["insufficient_scope"], "profile.failures.insufficient_scope"),
                 suspended: paths(root["profile"]?["failures"]?["suspended"], "profile.failures.suspended")),
             limits: readLimits(),
-            sync: InstanceConfiguration.SyncOverrides(
-                interval: root["sync"]?["interval"]?.time,
-                minimumInterval: root["sync"]?["minimum_interval"]?.time,
-                maximumAge: root["sync"]?["maximum_age"]?.time))
+            sync: readSync(), digest: Hexadecimal.encode(Digest.sha256(source.text.utf8)))
+    }
+
+    /// What contradicts itself here is the file's fault, and not an instance's.
+    mutating func readSync() -> InstanceConfiguration.SyncOverrides {
+        let node = root["sync"]
+        let stated = InstanceConfiguration.SyncOverrides(
+            interval: node?["interval"]?.time, minimumInterval: node?["minimum_interval"]?.time,
+            maximumAge: node?["maximum_age"]?.time)
+        if let interval = stated.interval, let place = node?["interval"]?.place {
+            if interval < stated.minimumInterval ?? SyncPolicy().minimumInterval {
+                report(place, "sync.interval: is shorter than minimum_interval")
+            }
+            if let age = stated.maximumAge, age < interval {
+                report(node?["maximum_age"]?.place ?? place, "sync.maximum_age: is shorter than interval")
+            }
+        }
+        return stated
     }
 
     mutating func readVariables() {

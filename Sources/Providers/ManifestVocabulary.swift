@@ -67,9 +67,14 @@ enum ManifestVocabulary {
         .init("nonce", .flag, "Whether a nonce is sent and expected; true where absent and there is an issuer."),
         .init("parameters", .map(names: .parameterName, .text(.line)), "Fixed extra parameters."),
         .init(
-            "parameter_names", .map(names: .parameterName, .text(.parameterName)),
-            "The provider's own names of standard parameters: client_id: client_key."),
+            "parameter_names", names(ManifestReader.renamedInAuthorization, .text(.parameterName)),
+            "The provider's own names of standard parameters: client_id: client_key. state comes back by its own."),
     ])
+
+    /// Standard names and what the provider calls them.
+    private static func names(_ standard: [String], _ text: Shape) -> Shape {
+        .record(standard.map { .init($0, text, "The provider's own name of \($0).") })
+    }
 
     private static let token = Shape.record([
         .init("endpoint", .text(.url), "The token endpoint; from the metadata document where absent."),
@@ -80,7 +85,7 @@ enum ManifestVocabulary {
                 .init("headers", headers, "Extra header fields."),
                 .init("parameters", .map(names: .parameterName, .text(.line)), "Extra parameters."),
                 .init(
-                    "parameter_names", .map(names: .parameterName, .text(.parameterName)),
+                    "parameter_names", names(ManifestReader.tokenParameters.sorted(), .text(.parameterName)),
                     "The provider's own names of standard parameters."),
                 .init(
                     "repeats_client_id", .flag, "client_id stands in the body even where Basic carries it."),
@@ -91,7 +96,7 @@ enum ManifestVocabulary {
                 .init("content_types", .list(.text(.mediaType)), "Media types read as JSON besides the registered."),
                 .init("path", .list(.text(.line), atLeast: 1), "Names that lead to the object with the token."),
                 .init(
-                    "member_names", .map(names: .parameterName, .text(.line)),
+                    "member_names", names(ManifestReader.renamedInAnswer, .text(.line)),
                     "The provider's own names of standard members: access_token: accessToken."),
                 .init("bearer_token_types", .list(.text(.line)), "Values of token_type that mean Bearer."),
                 .init(

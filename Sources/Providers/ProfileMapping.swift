@@ -18,6 +18,20 @@ struct ProfileMapping: Sendable {
 
     /// Where claims find those of the ID token.
     static let idToken = "id_token"
+
+    /// What an ID token says of itself and of one authentication (OpenID Connect Core §2, §3.3.2.11; RFC 7519 §4.1),
+    /// not of the person: it differs with each link, and a nonce is nobody's to keep.
+    private static let protocolClaims: Set = [
+        "iss", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "c_hash", "s_hash", "auth_time", "acr", "amr", "azp",
+        "jti", "sid",
+    ]
+
+    /// What an ID token says of the person.
+    static func personal(_ claims: JSONObject) -> JSONObject {
+        var personal = JSONObject()
+        for (name, value) in claims where !protocolClaims.contains(name) { personal[name] = value }
+        return personal
+    }
 }
 
 struct ClaimRule: Sendable {
@@ -67,13 +81,13 @@ extension Provider {
     /// Pure: the responses by request name → profile. A 304 is given as the body stored before; a request that was left
     /// out, or whose refusal leaves its claims out, is not given.
     ///
-    /// The ID token's claims serve where there is no response at all, for want of a userinfo endpoint: they come with a
-    /// link and not with each sync, so what is mapped beside a response would come and go. They are kept in `raw` then,
-    /// and a later sync gives them back as `responses["id_token"]`.
+    /// What the ID token says of the person is kept in `raw` beside the responses. It comes with a link and not with each
+    /// sync: a sync gives what is stored back as `responses["id_token"]`, or what is mapped from it would come and go.
     package func profile(
         from responses: [String: JSONValue], validators: [String: Validators] = [:], idTokenClaims: JSONObject? = nil
     ) throws(MappingError) -> Profile {
         var raw = JSONObject()
+        let idToken = (idTokenClaims ?? responses[ProfileMapping.idToken]?.object).map(ProfileMapping.personal)
         for request in mapping.requests {
             let body = responses[request.name]
             if let body {
@@ -81,13 +95,11 @@ extension Provider {
             } else if !request.isOptional, !request.isUserinfo {
                 throw .responseMissing(request: request.name)
             }
-            if request.isUserinfo, let body, let stated = idTokenClaims?["sub"], body["sub"] != stated {
+            if request.isUserinfo, let body, let stated = idToken?["sub"], body["sub"] != stated {
                 throw body["sub"] == nil ? .subjectMissing : .subjectMismatch
             }
         }
-        if raw.isEmpty {
-            raw[ProfileMapping.idToken] = idTokenClaims.map { .object($0) } ?? responses[ProfileMapping.idToken]
-        }
+        if let idToken { raw[ProfileMapping.idToken] = .object(idToken) }
         let claims = mapping.claims(in: raw)
         guard let text = claims["sub"]?.string else { throw .subjectMissing }
         guard let subject = Subject(text) else { throw .subjectInvalid }
@@ -105,11 +117,24 @@ extension ProfileMapping {
     func claims(in document: JSONObject) -> JSONObject {
         var claims = JSONObject()
         for rule in self.claims {
-            if let value = rule.value(in: .object(document)) { claims[rule.type.name] = value }
+            let source = source(of: rule, in: document)
+            if let value = rule.value(in: .object(source)) { claims[rule.type.name] = value }
         }
         guard let plugin else { return claims }
         for (name, value) in plugin.claims(from: document, variables: variables) { claims[name] = value }
         return claims
+    }
+
+    /// Whether an address is verified is said by whoever states the address: an ID token's word on one must not vouch for
+    /// another in a response.
+    private func source(of rule: ClaimRule, in document: JSONObject) -> JSONObject {
+        let stated = ["email_verified": "email", "phone_number_verified": "phone_number"][rule.type.name]
+        guard let idToken = document[Self.idToken], let stated,
+            let address = claims.first(where: { $0.type.name == stated })
+        else { return document }
+        var responses = document
+        responses[Self.idToken] = nil
+        return address.value(in: .object(responses)) == nil ? [Self.idToken: idToken] : responses
     }
 
     /// Over claims and responses as they are without the volatile locations: what is mapped from one is left out with it.

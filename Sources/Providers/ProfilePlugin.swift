@@ -11,6 +11,13 @@ enum ProfilePlugin: String, Sendable, CaseIterable {
         }
     }
 
+    /// The requests whose responses it reads.
+    var requests: [String] {
+        switch self {
+        case .discord: ["user"]
+        }
+    }
+
     /// The claims that it computes.
     var claims: [String] {
         switch self {

@@ -29,6 +29,17 @@ struct ProfileRequestRule: Sendable {
 }
 
 extension Provider {
+    /// The scopes of each request without which there is no profile, any one of which it needs, where none of them is
+    /// among `scopes`.
+    package func requiredScopes(lackingIn scopes: [Scope]) -> [(request: String, anyOf: [Scope])] {
+        mapping.requests.filter { rule in
+            !rule.isOptional && !rule.requiredScopes.isEmpty && !rule.requiredScopes.contains(where: scopes.contains)
+        }.map { ($0.name, $0.requiredScopes) }
+    }
+
+    /// Whether requests of that route carry an access token: those of the profile do.
+    package func carriesAccessToken(route: String) -> Bool { mapping.requests.contains { $0.name == route } }
+
     /// The requests of a profile in the manifest's order. One whose scope was not granted is left out where anything
     /// was said of scopes: a GitHub App's tokens come with an empty scope and may all the same. So is one to the
     /// userinfo endpoint of a server that has none.

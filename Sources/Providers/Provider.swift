@@ -55,8 +55,9 @@ package struct Provider: Sendable {
     package let introspectionEndpoint: String?
 
     /// SHA-256, hex, over everything that a flow depends on: a flow ends with the configuration it began with, or is
-    /// refused. Neither the client secret nor limits nor the sync policy are in it.
-    package internal(set) var fingerprint: String
+    /// refused. That is the manifest's whole text and the instance's settings, but for the client secret and the sync
+    /// policy.
+    package let fingerprint: String
 
     /// SHA-256, hex, over everything that a profile's claims depend on besides the responses.
     package internal(set) var mappingFingerprint: String
@@ -67,6 +68,8 @@ package struct Provider: Sendable {
 
     /// Between scopes in the authorization request.
     package var scopeSeparator: String { tokenDialect.scopeSeparator }
+    /// Refresh tokens are used; otherwise an account whose access token ends is linked again.
+    package var refreshesTokens: Bool { grants.contains("refresh_token") }
     /// Nothing is missing: a flow may begin.
     package var isReady: Bool { missing.isEmpty }
 }

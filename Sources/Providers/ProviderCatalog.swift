@@ -27,11 +27,9 @@ package struct ProviderCatalog: Sendable {
     package init(
         manifestsDirectory: String?, instances: [InstanceConfiguration], publicURL: String, syncInterval: Duration?
     ) throws(ConfigurationErrors) {
-        var files: [ManifestFile] = []
-        var problems: [ProviderProblem] = []
-        if let manifestsDirectory { (files, problems) = try ManifestFile.all(in: manifestsDirectory) }
-        try self.init(
-            files: files, instances: instances, publicURL: publicURL, syncInterval: syncInterval, problems: problems)
+        var found = ManifestFile.Found()
+        if let manifestsDirectory { found = try ManifestFile.all(in: manifestsDirectory) }
+        try self.init(found: found, instances: instances, publicURL: publicURL, syncInterval: syncInterval)
     }
 
     /// The same with the directory's files given.
@@ -39,24 +37,28 @@ package struct ProviderCatalog: Sendable {
         files: [ManifestFile], instances: [InstanceConfiguration], publicURL: String, syncInterval: Duration? = nil
     ) throws(ConfigurationErrors) {
         try self.init(
-            files: files, instances: instances, publicURL: publicURL, syncInterval: syncInterval, problems: [])
+            found: ManifestFile.Found(files: files), instances: instances, publicURL: publicURL,
+            syncInterval: syncInterval)
     }
 
     private init(
-        files: [ManifestFile], instances: [InstanceConfiguration], publicURL: String, syncInterval: Duration?,
-        problems fileProblems: [ProviderProblem]
+        found: ManifestFile.Found, instances: [InstanceConfiguration], publicURL: String, syncInterval: Duration?
     ) throws(ConfigurationErrors) {
-        var problems = fileProblems
+        var problems = found.problems
         var read: [String: Manifest] = [:]
         var broken: Set<String> = []
-        for file in ManifestFile.builtIn + files {
-            // A broken replacement must not leave what it was to replace in force unnoticed.
+        // A broken replacement, or one that can't be read, must not leave what it was to replace in force unnoticed.
+        for file in ManifestFile.builtIn + found.files {
             read[file.id] = nil
             broken.remove(file.id)
             do { read[file.id] = try ManifestReader.read(file) } catch {
                 broken.insert(file.id)
                 problems += error.problems.map { ProviderProblem(subject: file.path, problem: $0) }
             }
+        }
+        for id in found.unreadable {
+            read[id] = nil
+            broken.insert(id)
         }
         let manifests = read.values.sorted { $0.id < $1.id }
 
@@ -95,6 +97,15 @@ package struct ProviderCatalog: Sendable {
                         subject: instance.id,
                         problem: .init(place: instance.place, message: "\(name): \(key) is missing"))
                 }
+                problems += provider.requiredScopes(lackingIn: provider.scopes).map { request, scopes in
+                    let wanted = scopes.map(\.rawValue).joined(separator: " or ")
+                    return ProviderProblem(
+                        subject: instance.id,
+                        problem: .init(
+                            place: instance.place,
+                            message: "\(name).scopes: expected \(wanted), which the profile's request \(request) needs")
+                    )
+                }
             } catch { errors += error.problems }
         }
         guard errors.isEmpty else { throw ConfigurationErrors(errors) }
@@ -127,35 +138,57 @@ package struct ManifestFile: Sendable {
 
     private static let bytesMax = 1 << 20
 
+    /// What a directory holds.
+    struct Found {
+        var files: [ManifestFile] = []
+        /// The ids of those that can't be read, each of which is a problem, too.
+        var unreadable: [String] = []
+        var problems: [ProviderProblem] = []
+    }
+
     /// In order of name. One that can't be read is a problem of its own.
-    static func all(in directory: String) throws(ConfigurationErrors) -> ([ManifestFile], [ProviderProblem]) {
+    static func all(in directory: String) throws(ConfigurationErrors) -> Found {
         let names: [String]
         do { names = try FileManager.default.contentsOfDirectory(atPath: directory) } catch {
             throw ConfigurationErrors([
                 .init(place: nil, message: "providers_directory: \(directory) can't be read as a directory")
             ])
         }
-        var files: [ManifestFile] = []
-        var problems: [ProviderProblem] = []
+        var found = Found()
         for name in names.sorted() where !name.hasPrefix(".") {
             let path = directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
             if name.hasSuffix(".yml") {
-                problems.append(
+                found.problems.append(
                     .init(subject: path, problem: .init(place: nil, message: "expected the extension .yaml")))
             }
             guard name.hasSuffix(".yaml") else { continue }
-            // What is no file, or can't be read, has no data; the problem says so.
-            guard let data = FileManager.default.contents(atPath: path) else {
-                problems.append(.init(subject: path, problem: .init(place: nil, message: "the file can't be read")))
-                continue
+            do {
+                found.files.append(ManifestFile(path: path, text: try text(path)))
+            } catch {
+                found.unreadable.append(ManifestFile(path: path, text: "").id)
+                found.problems.append(.init(subject: path, problem: .init(place: nil, message: error.reason)))
             }
-            guard data.count <= bytesMax, let text = String(bytes: data, encoding: .utf8) else {
-                problems.append(
-                    .init(subject: path, problem: .init(place: nil, message: "expected UTF-8 text of at most 1 MiB")))
-                continue
-            }
-            files.append(ManifestFile(path: path, text: text))
         }
-        return (files, problems)
+        return found
+    }
+
+    private struct Unreadable: Error { var reason: String }
+
+    /// The size is looked at before the whole is read.
+    private static func text(_ path: String) throws(Unreadable) -> String {
+        let target = URL(filePath: path).resolvingSymlinksInPath().path()
+        // What is no file, or can't be read, has no attributes or no data; the problem says so.
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: target),
+            attributes[.type] as? FileAttributeType == .typeRegular
+        else { throw Unreadable(reason: "the file can't be read") }
+        // An integer of one type or another, by what else is loaded: each prints as its digits.
+        let size = attributes[.size].flatMap { Int("\($0)") }
+        let tooLarge = Unreadable(reason: "expected UTF-8 text of at most 1 MiB")
+        guard let size, size <= bytesMax else { throw tooLarge }
+        guard let data = FileManager.default.contents(atPath: target) else {
+            throw Unreadable(reason: "the file can't be read")
+        }
+        guard data.count <= bytesMax, let text = String(bytes: data, encoding: .utf8) else { throw tooLarge }
+        return text
     }
 }

@@ -86,6 +86,11 @@ package struct RevocationOutbox: Sendable {
         }
     }
 
+    /// A refreshed credential in place of the one it came from.
+    package func renew(_ id: Int64, _ credential: Credential) async throws(StoreError) {
+        try await connections.write { try $0.renewRevocation(id, credential) }
+    }
+
     /// Gives up: the tokens are erased, and the provider never told.
     package func drop(_ id: Int64) async throws(StoreError) { try await done(id) }
 
@@ -127,6 +132,25 @@ extension Transaction {
             credential.refreshToken.map { try ring.seal($0, at: place("refresh_token")) })
         return PendingRevocation(
             id: id, accountID: account, provider: provider, credential: credential, createdAt: now, attempts: 0)
+    }
+
+    func renewRevocation(_ id: Int64, _ credential: Credential) throws {
+        guard let row = try db.first("SELECT account_id, provider, user_id FROM revocation WHERE id = ?", id) else {
+            return
+        }
+        let account: AccountID = try row.id(0)
+        let provider = try row.provider(1)
+        let user = try row.user(2)
+        func place(_ column: String) -> SealedPlace { Self.revocationPlace(column, id, account, provider, user) }
+        try db.run(
+            """
+            UPDATE revocation SET key_id = ?, token_type = ?, scopes = ?, expires_at = ?, refresh_token_expires_at = ?,
+                obtained_at = ?, access_token = ?, refresh_token = ?
+            WHERE id = ?
+            """, ring.primary.id, credential.tokenType, credential.scopes, credential.expiresAt,
+            credential.refreshTokenExpiresAt, credential.obtainedAt,
+            ring.seal(credential.accessToken, at: place("access_token")),
+            credential.refreshToken.map { try ring.seal($0, at: place("refresh_token")) }, id)
     }
 
     /// Throws `SealingError` where it does not open.

@@ -34,6 +34,28 @@ import Transfer
         #expect(fixture.transport.requests.isEmpty)
     }
 
+    @Test func `a provider without the grant is asked for no refresh`() async throws {
+        let fixture = try Fixture(
+            time: time,
+            manifests: [
+                "alpha": Manifests.alpha.replacing("refresh: {", with: "grants: [authorization_code], refresh: {")
+            ], instances: [Manifests.instance("alpha")])
+        let provider = try fixture.provider()
+        #expect(provider.grants == ["authorization_code"])
+        let live = try await fixture.link(fixture.credential(lifetime: .seconds(30)))
+        let stored = try await fixture.tokens.token(for: live, provider: provider, minTTL: .seconds(60))
+        #expect(stored.generation == 1)
+        let expired = try await fixture.link(fixture.credential(), subject: "2")
+        let error = await #expect(throws: AccessTokenError.self) {
+            try await fixture.tokens.token(for: expired, provider: provider, minTTL: .seconds(60))
+        }
+        #expect(error?.problemCode == .refreshExpired)
+        await #expect(throws: AccessTokenError.self) {
+            try await fixture.tokens.renew(after: stored, for: live, provider: provider, urgency: .background)
+        }
+        #expect(fixture.transport.requests.isEmpty)
+    }
+
     @Test func `a token that never expires is never refreshed`() async throws {
         let id = try await fixture.link(fixture.credential(lifetime: nil))
         #expect(try await token(id, minTTL: .seconds(86_400)).generation == 1)

@@ -139,6 +139,27 @@ import Transfer
         #expect(fixture.requests("/emails").isEmpty)
     }
 
+    @Test func `a profile whose scope was not granted is not asked for`() async throws {
+        let fixture = try Fixture(
+            time: time,
+            manifests: [
+                "alpha": Manifests.alpha.replacing(
+                    #"url: "https://api.alpha.example/me""#,
+                    with: #"url: "https://api.alpha.example/me", scopes: [profile]"#)
+            ], instances: [Manifests.instance("alpha")])
+        fixture.site.on("/me", 200, [:], Self.user)
+        func fetch(_ scopes: [String]) async throws -> ProfileFetchResult {
+            await fixture.main.profiles.fetch(
+                provider: try fixture.provider(), account: nil,
+                credential: fixture.credential(lifetime: .seconds(3600), scopes: scopes), urgency: .background)
+        }
+        #expect(try await fetch(["email"]).failure == .resource(.insufficientScope))
+        #expect(fixture.transport.requests.isEmpty)
+        // Nothing was said of scopes.
+        #expect(try await fetch([]).profile != nil)
+        #expect(try await fetch(["profile"]).profile != nil)
+    }
+
     @Test func `tells what kind of failure it is`() async throws {
         let now = time.now()
         let cases: [(ScriptedTransport.Answer, ProfileFetchFailure, AccountProblem.Code)] = [

@@ -357,6 +357,18 @@ import Transfer
         #expect(try await send(fixture, account: Self.account) == 200)
     }
 
+    @Test(arguments: [nil, Self.account]) func `a user's limit on a request without an access token is its route's`(
+        account: AccountID?
+    ) async throws {
+        let fixture = try fixture("{dialect: discord}")
+        fixture.site.on("/me", 429, ["X-RateLimit-Scope": "user", "Retry-After": "60"])
+        try await send(fixture, account: account, route: "token")
+        fixture.site.on("/me", 200)
+        #expect(try await pause(fixture, account: Self.otherAccount, route: "token") == time.now() + .seconds(60))
+        #expect(try await pause(fixture, route: "token") == time.now() + .seconds(60))
+        #expect(try await send(fixture, account: Self.account, route: "user") == 200)
+    }
+
     @Test func `a limit of one route concerns that request alone`() async throws {
         let fixture = try fixture("{dialect: discord}")
         fixture.site.on("/me", 429, ["X-RateLimit-Scope": "shared", "Retry-After": "60"])

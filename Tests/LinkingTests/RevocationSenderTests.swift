@@ -149,6 +149,59 @@ import Transfer
         #expect(try await fixture.database.revocations.count() == 1)
     }
 
+    /// As GitHub has it: the access token is all that the request names.
+    private func byAccessToken() throws -> Fixture {
+        try Fixture(
+            time: time,
+            manifests: [
+                "alpha": Manifests.alpha.replacing(
+                    #"revocation: {endpoint: "https://alpha.example/revoke", style: rfc7009}"#,
+                    with:
+                        #"revocation: {method: DELETE, url: "https://alpha.example/revoke", authentication: basic, body: {format: json, parameters: {access_token: "{access_token}"}}, success: [204], already_dead: [404, 422]}"#
+                )
+            ], instances: [Manifests.instance("alpha")])
+    }
+
+    private func bodies(_ fixture: Fixture) -> [String] {
+        fixture.requests("/revoke").map { String(decoding: $0.body?.bytes ?? [], as: UTF8.self) }
+    }
+
+    @Test func `a grant that only a live access token names is refreshed first, and once`() async throws {
+        let fixture = try byAccessToken()
+        fixture.site.on("/revoke", 503)
+        let id = try await fixture.link(fixture.credential())
+        let pending = try #require(try await fixture.database.accounts.unlink(id)?.revocation)
+        await fixture.main.revocations.send(pending)
+        #expect(try await fixture.database.revocations.count() == 1)
+        fixture.site.on("/revoke", 204)
+        let due = try #require(try await fixture.database.revocations.nextDueAt())
+        time.advance(by: due - time.now())
+        await fixture.main.revocations.sendDue()
+        #expect(try await fixture.database.revocations.count() == 0)
+        #expect(fixture.tokenRequests.map { $0.form["refresh_token"] } == ["EXAMPLE-refresh-1"])
+        #expect(bodies(fixture) == Array(repeating: #"{"access_token":"EXAMPLE-access-2"}"#, count: 2))
+    }
+
+    @Test func `a live access token, and one of a grant that is dead, are sent as they are`() async throws {
+        let fixture = try byAccessToken()
+        fixture.site.on("/revoke", 404)
+        fixture.site.on("/token", 400, [:], #"{"error":"invalid_grant"}"#)
+        for (lifetime, refreshes) in [(3600, 0), (-1, 1)] {
+            let id = try await fixture.link(fixture.credential(lifetime: .seconds(lifetime)))
+            let pending = try #require(try await fixture.database.accounts.unlink(id)?.revocation)
+            await fixture.main.revocations.send(pending)
+            #expect(fixture.tokenRequests.count == refreshes)
+            #expect(try await fixture.database.revocations.count() == 0)
+        }
+        #expect(bodies(fixture) == Array(repeating: #"{"access_token":"EXAMPLE-access-1"}"#, count: 2))
+        fixture.site.on("/token", 503)
+        let id = try await fixture.link(fixture.credential())
+        let pending = try #require(try await fixture.database.accounts.unlink(id)?.revocation)
+        await fixture.main.revocations.send(pending)
+        #expect(try await fixture.database.revocations.count() == 1)
+        #expect(bodies(fixture).count == 2)
+    }
+
     @Test func `whoever asks can wait for what was begun`() async throws {
         let barrier = Barrier()
         fixture.site.on("/revoke") { _ in

@@ -150,6 +150,55 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(!error.description.contains("EXAMPLE"))
     }
 
+    @Test func `an instance that moves one server and forgets another is refused`() throws {
+        #expect(
+            try errors(
+                InstanceConfiguration(
+                    id: "github", variables: ["site": "https://ghe.example.com"], clientID: "EXAMPLE")) == [
+                    "providers.github.variables.api: expected a value together with site, or credentials would go to https://api.github.com"
+                ])
+        #expect(
+            try errors(
+                InstanceConfiguration(id: "discord", variables: ["api": "https://d.example.com"], clientID: "EXAMPLE")
+            ).count == 1)
+        // Pictures are no place for credentials.
+        let pictures = InstanceConfiguration(
+            id: "discord", variables: ["cdn": "https://cdn.example.com"], clientID: "EXAMPLE")
+        #expect(try errors(pictures).isEmpty)
+    }
+
+    @Test func `an instance whose scopes make no profile is told so, and the others work`() throws {
+        let secret = Secret("EXAMPLE")
+        let catalog = try ProviderCatalog(
+            files: [],
+            instances: [
+                InstanceConfiguration(id: "discord", clientID: "EXAMPLE", clientSecret: secret, scopes: ["email"]),
+                InstanceConfiguration(id: "github", clientID: "EXAMPLE", clientSecret: secret, scopes: ["read:user"]),
+            ], publicURL: "https://accounts.example.com")
+        #expect(
+            catalog.problems.map(\.description) == [
+                "discord: providers.discord.scopes: expected identify, which the profile's request user needs"
+            ])
+        #expect(catalog.providers.count == 2)
+    }
+
+    @Test func `a schedule that contradicts itself is the file's problem alone`() throws {
+        let manifest = exampleManifest() + "\nsync: {interval: 1m, minimum_interval: 5m, maximum_age: 30s}\n"
+        let catalog = try ProviderCatalog(
+            files: [ManifestFile(path: "example.yaml", text: manifest)],
+            instances: [
+                InstanceConfiguration(id: "example", clientID: "EXAMPLE", clientSecret: Secret("EXAMPLE")),
+                InstanceConfiguration(id: "discord", clientID: "EXAMPLE", clientSecret: Secret("EXAMPLE")),
+            ], publicURL: "https://accounts.example.com")
+        #expect(catalog.providers.map(\.id.rawValue) == ["discord"])
+        #expect(
+            catalog.problems.map(\.description) == [
+                "example.yaml: example.yaml:20:18: sync.interval: is shorter than minimum_interval",
+                "example.yaml: example.yaml:20:57: sync.maximum_age: is shorter than interval",
+                "example: providers.example: its manifest example has problems",
+            ])
+    }
+
     @Test func `an unknown manifest and an instance named twice are errors`() throws {
         #expect(
             try errors(InstanceConfiguration(id: "nowhere", clientID: "EXAMPLE")) == [
@@ -271,6 +320,27 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(catalog.problems.map(\.subject) == ["\(directory)/bytes.yaml", "\(directory)/folder.yaml"])
     }
 
+    @Test func `a replacement that can't be read does not leave the built-in one in force`() throws {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        try Data([0xff, 0xfe, 0x00]).write(to: URL(filePath: directory + "/github.yaml"))
+        try Data(repeating: 0x23, count: 1 << 20 + 1).write(to: URL(filePath: directory + "/discord.yaml"))
+        try FileManager.default.createSymbolicLink(
+            atPath: directory + "/google.yaml", withDestinationPath: "/dev/zero")
+        let found = try catalog(
+            [:], [instance("github"), instance("discord"), instance("google")])
+        #expect(found.providers.isEmpty)
+        #expect(found.problems.map(\.subject).suffix(3) == ["github", "discord", "google"])
+        #expect(found.manifests.map(\.id) == ["oidc"])
+    }
+
+    @Test func `a file that is a link to one is read`() throws {
+        try FileManager.default.createDirectory(atPath: directory + "/data", withIntermediateDirectories: true)
+        try exampleManifest().write(toFile: directory + "/data/example", atomically: true, encoding: .utf8)
+        try FileManager.default.createSymbolicLink(
+            atPath: directory + "/example.yaml", withDestinationPath: "data/example")
+        #expect(try catalog([:], [instance("example")]).providers.count == 1)
+    }
+
     @Test func `a file with another name than its id takes nobody's place`() throws {
         let copy = exampleManifest(replacing: [("id: example", "id: github")])
         let catalog = try catalog(["github.old.yaml": copy, "my-github.yaml": copy], [instance("github")])
@@ -304,10 +374,24 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(try fingerprint() == before)
         #expect(try fingerprint { $0.clientID = "OTHER-EXAMPLE" } != before)
         #expect(try fingerprint { $0.scopes = ["read:user"] } != before)
-        #expect(try fingerprint { $0.variables = ["site": "https://git.example.com"] } != before)
-        #expect(try fingerprint { $0.variables = ["api": "https://git.example.com"] } != before)
+        let site = try fingerprint { $0.variables = ["site": "https://a.example", "api": "https://b.example"] }
+        let api = try fingerprint { $0.variables = ["site": "https://a.example", "api": "https://c.example"] }
+        #expect(Set([before, site, api]).count == 3)
         #expect(try fingerprint { $0.clientAuthentication = "client_secret_basic" } != before)
         #expect(try fingerprint { $0.authorizationParameters = ["login": "x"] } != before)
+    }
+
+    @Test(arguments: [
+        ("  refresh:", "  response: {path: [data]}\n  refresh:"),
+        ("  refresh:", "  response: {member_names: {access_token: accessToken}}\n  refresh:"),
+        ("  refresh:", "  response: {errors: {gone: invalid_grant}}\n  refresh:"),
+        ("  refresh:", "  request: {headers: {X-A: b}}\n  refresh:"),
+        ("  refresh:", "  request: {repeats_client_id: true}\n  refresh:"),
+        ("/me\"}", "/me\", authorization: token}"), ("/me\"}", "/me\", headers: {X-A: b}}"),
+        ("name: $.user.name", "email_verified: {path: $.user.v, accept: [string]}"),
+    ]) func `a fingerprint moves with all that a manifest says`(_ old: String, _ new: String) throws {
+        let before = try exampleProvider(exampleManifest()).fingerprint
+        #expect(try exampleProvider(exampleManifest(replacing: [(old, new)])).fingerprint != before)
     }
 
     @Test func `a new secret and another schedule leave it`() throws {

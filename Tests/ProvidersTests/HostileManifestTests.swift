@@ -93,6 +93,32 @@ private let breakages: [Breakage] = [
         #"profile.claims.email_verified.accept[0]: expected one of integer, string, found "text""#),
     Breakage(
         "  claims:", "  volatile: [\"$[\"]\n  claims:", 15, 14, "profile.volatile: $[ is no JSONPath (RFC 9535): "),
+    Breakage(
+        "  claims:", "  volatile: [$.usr.followers]\n  claims:", 15, 14,
+        "profile.volatile: expected a path that begins with $.user"),
+    Breakage(
+        "  claims:", "  volatile: [$]\n  claims:", 15, 14, "profile.volatile: expected a path that begins with $.user"),
+    Breakage(
+        request, #"user: {url: "{site}/me", optional: true}"#, 16, 10,
+        "profile.claims.sub: expected a path into a request that is not optional, or the ID token"),
+    // Names of parameters and members.
+    Breakage(
+        "scopes: [profile]", "scopes: [profile]\n  parameter_names: {state: s}", 8, 21,
+        #"authorization.parameter_names: unknown key "state"; expected response_type, client_id, redirect_uri, scope, code_challenge, code_challenge_method, nonce"#
+    ),
+    Breakage(
+        "scopes: [profile]", "scopes: [profile]\n  parameter_names: {client_id: key, scope: key}", 8, 37,
+        "authorization.parameter_names.scope: key is the name of another already; expected another"),
+    Breakage(
+        "scopes: [profile]", "scopes: [profile]\n  parameter_names: {client_id: state}", 8, 21,
+        "authorization.parameter_names.client_id: state is the name of another already; expected another"),
+    Breakage(
+        "  refresh: {rotation: single_use}", "  response: {member_names: {acess_token: t}}", 11, 29,
+        #"token.response.member_names: unknown key "acess_token"; expected access_token, token_type, expires_in, refresh_token, refresh_token_expires_in, scope, id_token"#
+    ),
+    Breakage(
+        "  refresh: {rotation: single_use}", "  request: {parameter_names: {code: x, client_id: x}}", 11, 40,
+        "token.request.parameter_names.client_id: x is the name of another already; expected another"),
     // Variables and URLs.
     Breakage(
         "{site}/token", "{sight}/token", 10, 13,
@@ -173,6 +199,9 @@ private let breakages: [Breakage] = [
     Breakage(
         "scopes: [profile]", "scopes: [profile]\n  parameters: {redirect_uri: x}", 8, 16,
         "authorization.parameters.redirect_uri: the program sets this parameter itself; expected another"),
+    Breakage(
+        "scopes: [profile]", "scopes: [profile]\n  parameters: {response_mode: fragment}", 8, 16,
+        "authorization.parameters.response_mode: the program sets this parameter itself; expected another"),
     // Requests, plugins, issuers.
     Breakage(
         "user: {url", "id_token: {url", 14, 5,
@@ -180,6 +209,9 @@ private let breakages: [Breakage] = [
     Breakage(
         "  claims:", "  plugin: discord\n  claims:", 15, 11,
         "profile.plugin: discord needs the variable cdn, which is not declared"),
+    Breakage(
+        request, #"me: {url: "{site}/me"}\n  plugin: discord"#.replacing("\\n", with: "\n"), 15, 11,
+        "profile.plugin: discord needs a request user that is not optional, which is not declared"),
     Breakage("  claims:", "  plugin: python\n  claims:", 15, 11, #"profile.plugin: expected discord, found "python""#),
     Breakage(
         "limits:", "issuer_aliases: [example.com]\nlimits:", 18, 17, "issuer_aliases: expected together with issuer"),

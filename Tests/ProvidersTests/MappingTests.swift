@@ -48,6 +48,59 @@ import Testing
         }
     }
 
+    @Test func `what an ID token says of one authentication is neither kept nor a change`() throws {
+        let provider = try provider("oidc")
+        func linked(_ nonce: String, _ time: String) throws -> Profile {
+            var claims: JSONObject = ["sub": .string("a"), "name": .string("Ada")]
+            for name in ["iss", "aud", "nonce", "at_hash", "c_hash", "s_hash", "acr", "azp", "jti", "sid"] {
+                claims[name] = .string(nonce)
+            }
+            for name in ["exp", "iat", "nbf", "auth_time"] { claims[name] = .string(time) }
+            claims["amr"] = .array([.string(nonce)])
+            return try provider.profile(from: [:], idTokenClaims: claims)
+        }
+        let first = try linked("EXAMPLE-1", "1")
+        #expect(first.raw == #"{"id_token":{"sub":"a","name":"Ada"}}"#)
+        #expect(try linked("EXAMPLE-2", "2").contentHash == first.contentHash)
+        // What an earlier version stored goes with the next sync.
+        let stored: JSONObject = ["sub": .string("a"), "name": .string("Ada"), "nonce": .string("EXAMPLE-0")]
+        #expect(try provider.profile(from: ["id_token": .object(stored)]).raw == first.raw)
+    }
+
+    @Test func `claims that the userinfo response lacks come from the ID token, and stay`() throws {
+        let provider = try provider("oidc")
+        let userinfo = JSONValue.object(["sub": .string("a"), "name": .string("Ada")])
+        let linked = try provider.profile(
+            from: ["userinfo": userinfo],
+            idTokenClaims: ["sub": .string("a"), "name": .string("Old"), "email": .string("ada@example.com")])
+        #expect(linked.claims == #"{"sub":"a","name":"Ada","email":"ada@example.com"}"#)
+        let held = try #require(JSONValue(parsing: linked.raw)["id_token"])
+        let synced = try provider.profile(from: ["userinfo": userinfo, "id_token": held])
+        #expect(synced.contentHash == linked.contentHash)
+        #expect(synced.email == "ada@example.com")
+        #expect(throws: MappingError.subjectMismatch) {
+            try provider.profile(from: ["userinfo": .object(["sub": .string("b")]), "id_token": held])
+        }
+    }
+
+    @Test(
+        arguments: [
+            (#"{"sub":"a"}"#, "ada@example.com", true),
+            (#"{"sub":"a","email":"new@example.com"}"#, "new@example.com", nil),
+            (#"{"sub":"a","email_verified":false}"#, "ada@example.com", true),
+            (#"{"sub":"a","email":"new@example.com","email_verified":false}"#, "new@example.com", false),
+        ] as [(String, String, Bool?)])
+    func `an ID token vouches for no address but its own`(_ userinfo: String, _ email: String, _ verified: Bool?) throws
+    {
+        let profile = try provider("oidc").profile(
+            from: ["userinfo": JSONValue(parsing: userinfo)],
+            idTokenClaims: [
+                "sub": .string("a"), "email": .string("ada@example.com"), "email_verified": .bool(true),
+            ])
+        #expect(profile.email == email)
+        #expect(profile.emailVerified == verified)
+    }
+
     @Test func `what is known from the ID token alone survives a sync that brings none`() throws {
         let provider = try provider("oidc")
         let linked = try provider.profile(from: [:], idTokenClaims: ["sub": .string("a"), "name": .string("Ada")])
