@@ -180,9 +180,10 @@ struct Evaluation {
         }
     }
 
-    /// The digits of both are walked, whichever is the longer: a document's number may be as long as the document.
+    /// The digits of both are walked, whichever is the longer, and that takes longer than comparing bytes: a document's
+    /// number may be as long as the document.
     private mutating func countComparison(_ left: JSONNumber, _ right: JSONNumber) {
-        stepsLeft -= (left.text.utf8.count + right.text.utf8.count) / 64
+        stepsLeft -= max(left.text.utf8.count, right.text.utf8.count) / 16
     }
 
     /// `nil` is the RFC's `Nothing`, which equals itself alone.

