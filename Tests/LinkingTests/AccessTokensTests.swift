@@ -46,8 +46,12 @@ import Transfer
         let stored = try await fixture.tokens.token(for: live, provider: provider, minTTL: .seconds(60))
         #expect(stored.generation == 1)
         let expired = try await fixture.link(fixture.credential(), subject: "2")
+        // Our clock alone says that it has expired: the provider's answer decides.
+        let asIs = try await fixture.tokens.token(for: expired, provider: provider, minTTL: .seconds(60))
+        #expect(asIs.generation == 1)
+        #expect(try await fixture.account(expired).status == .active)
         let error = await #expect(throws: AccessTokenError.self) {
-            try await fixture.tokens.token(for: expired, provider: provider, minTTL: .seconds(60))
+            try await fixture.tokens.renew(after: asIs, for: expired, provider: provider, urgency: .background)
         }
         #expect(error?.problemCode == .refreshExpired)
         await #expect(throws: AccessTokenError.self) {
