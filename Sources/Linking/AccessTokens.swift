@@ -43,8 +43,8 @@ package actor AccessTokens {
 
     /// A credential whose access token is good for at least `minTTL`, as far as the provider gives such tokens.
     ///
-    /// A token in the first quarter of its life is the best there is, however long `minTTL`, and so is one that a refresh
-    /// brought less than ten seconds ago: a `minTTL` beyond what the provider gives must not spend a refresh token at
+    /// A refreshed token in the first quarter of its life is the best there is, however long `minTTL`, and so is one that
+    /// a refresh brought less than ten seconds ago: a `minTTL` beyond what the provider gives must not spend a refresh token at
     /// every call. Both count from `obtainedAt`, so that a restart changes nothing.
     ///
     /// What comes back may have expired by this machine's clock: where such a token was only just issued, and where no
@@ -126,10 +126,12 @@ package actor AccessTokens {
         if stored.refreshInDoubtSince != nil { return true }
         guard let lifetime = credential.lifetime else { return false }
         let age = time.now() - credential.obtainedAt
-        // The first generation may have come from elsewhere, at the end of its life.
-        if stored.generation > 1, age >= .zero, age < Self.refreshMinimumInterval { return false }
+        // The first generation may have come from elsewhere: nobody knows how old it is.
+        let isOurs = stored.generation > 1
+        if isOurs, age >= .zero, age < Self.refreshMinimumInterval { return false }
         if hasExpired(credential) { return true }
-        return !lasts(credential, minTTL: minTTL) && age >= .milliseconds(lifetime.wholeMilliseconds / 4)
+        if lasts(credential, minTTL: minTTL) { return false }
+        return !isOurs || age >= .milliseconds(lifetime.wholeMilliseconds / 4)
     }
 
     /// Whether the token is good for `minTTL`, and for the margin: at most a quarter of its life.

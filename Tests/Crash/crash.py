@@ -157,11 +157,15 @@ providers:
         counts["kills"] += 1
         return result[0] if result else None
 
+    def refreshing(self, account):
+        """What makes the service refresh: the provider takes the access token no more."""
+        self.control(site="discord", fault={"kind": "expire_access_tokens"})
+        return lambda: self.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"})
+
     def cut_refresh(self, account):
         """A refresh whose answer is lost: the provider has spent the token, the service was killed."""
         before = self.counters()["refreshes"]
-        self.interrupt(
-            lambda: self.call("POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 2592000}), at="token")
+        self.interrupt(self.refreshing(account), at="token")
         if self.counters()["refreshes"] < before + 1:
             fail("the provider rotated no token; nothing was tested")
 
@@ -175,7 +179,9 @@ providers:
         deadline = time.monotonic() + 20
         while True:
             # A provider that is resting, or a lease that the killed process held, clears by itself.
-            status, token = self.call("POST", f"/v1/accounts/{account}/access-token", {})
+            status, token = self.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"})
+            if status == 200:
+                status, token = self.call("POST", f"/v1/accounts/{account}/access-token", {})
             if status == 200:
                 break
             if status == 409 or time.monotonic() > deadline:
@@ -266,14 +272,12 @@ def main(folder):
         accounts = sorted(linked.values())
         account = None
         for round in range(ROUNDS):
-            # Not the one of before: the service has just refreshed it, and does so every ten seconds at most.
-            account = chance.choice([other for other in accounts if other != account])
+            account = chance.choice(accounts)
             before = service.counters()
             if round % 3:
                 service.cut_refresh(account)
             else:
-                service.interrupt(
-                    lambda: service.call("POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 2592000}))
+                service.interrupt(service.refreshing(account))
             service.must_be_whole(account, "a refresh")
             now = service.counters()
             repeated = now["grace_replays"] - before["grace_replays"]

@@ -201,6 +201,10 @@ providers:
         status, again, _ = rollcall.call("GET", f"/v1/accounts/{account}/profile")
         check(status == 200 and again["claims"] == fresh["claims"], "the account survives a restart")
 
+        status, _, _ = rollcall.call("DELETE", f"/v1/accounts/{account}")
+        result = rollcall.link("mock", "u1", consent)
+        check(status == 204 and result.get("account_id") not in (None, account), "unlinked, and linked as another account")
+        account = result["account_id"]
         urllib.request.urlopen(urllib.request.Request(f"{issuer}/users/mira/revoke-tokens", method="POST"), timeout=10)
         status, problem, _ = rollcall.call(
             "POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 86400})
@@ -282,7 +286,8 @@ providers:
         status, fresh, _ = rollcall.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"})
         check(status == 200 and fresh["claims"]["name"] == "Ada Again", "a 401 is mended by one refresh")
         for _ in range(3):
-            status, _, _ = rollcall.call("POST", f"/v1/accounts/{account}/access-token", {"min_ttl": 86400})
+            post("/test/expire")
+            status, _, _ = rollcall.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"})
             check(status == 200, "a refresh with rotation")
         check(state()["reuse"] == 0, "no refresh token was ever sent twice")
         check(state()["live"] == 1, "one live token at the server: the one we hold")

@@ -262,10 +262,12 @@ final class Simulation {
                 let held = try await survivor.credentials.read(id)?.credential.refreshToken
                 world.state.withLock { state in
                     guard let person = state.people[subject], person.issuedTo == numbers[index],
-                        person.issuedAt >= began, held != Secret(person.refreshToken)
+                        person.issuedAt >= began
                     else { return }
-                    state.people[subject]?.isLost = true
-                    state.tally["rotation lost", default: 0] += 1
+                    // Or it arrived while its database was being closed, and was kept after all.
+                    let isLost = held != Secret(person.refreshToken)
+                    if isLost, !person.isLost { state.tally["rotation lost", default: 0] += 1 }
+                    state.people[subject]?.isLost = isLost
                 }
             }
             own["process restarted", default: 0] += 1
