@@ -17,6 +17,7 @@ package struct AccountSync: Sendable {
     private let tokens: AccessTokens
     private let profiles: ProfileFetch
     private let time: any TimeSource
+    private let reminders: Reminders
     private let random: any RandomSource
     private let logger: Logger
 
@@ -29,6 +30,7 @@ package struct AccountSync: Sendable {
         self.tokens = tokens
         self.profiles = profiles
         self.time = time
+        reminders = Reminders(time: time)
         self.random = random
         self.logger = logger
     }
@@ -98,7 +100,7 @@ package struct AccountSync: Sendable {
 
     private func prolong(_ claim: SyncClaim) async -> SyncClaim? {
         // Cancelled as soon as the attempt is over.
-        guard (try? await time.sleep(for: Self.leaseRenewal)) != nil else { return nil }
+        guard await reminders.wait(Self.leaseRenewal) else { return nil }
         // To its end in any case: the record has to know the lease that is in the row.
         let write = Task { () -> SyncClaim? in
             do {

@@ -1,0 +1,46 @@
+import Accounts
+
+/// Many waits of which nearly all are called off. One timer serves them all: a sleep that was cancelled is kept by the
+/// runtime until its time has come, and thousands a second would pile up.
+actor Reminders {
+    private let time: any TimeSource
+    private var waiting: [Int: CheckedContinuation<Bool, Never>] = [:]
+    /// In the order of their ends; those called off are dropped in passing.
+    private var queue: [(id: Int, end: Timestamp)] = []
+    private var ticker: Task<Void, Never>?
+    private var nextID = 0
+
+    init(time: any TimeSource) { self.time = time }
+
+    /// True once `duration` has passed, false where the caller is cancelled before. Every caller gives the same duration.
+    func wait(_ duration: Duration) async -> Bool {
+        nextID += 1
+        let id = nextID
+        let end = time.now() + duration
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                if Task.isCancelled { return continuation.resume(returning: false) }
+                waiting[id] = continuation
+                queue.append((id, end))
+                if queue.count > 2 * waiting.count + 64 { queue.removeAll { waiting[$0.id] == nil } }
+                if ticker == nil { ticker = Task { await tick() } }
+            }
+        } onCancel: {
+            // Its turn comes once the wait is entered: until then this actor is busy.
+            Task { await self.callOff(id) }
+        }
+    }
+
+    private func callOff(_ id: Int) { waiting.removeValue(forKey: id)?.resume(returning: false) }
+
+    private func tick() async {
+        while let first = queue.first(where: { waiting[$0.id] != nil }) {
+            do { try await time.sleep(for: max(first.end - time.now(), .zero)) } catch { break }
+            let now = max(time.now(), first.end)
+            let due = queue.prefix { $0.end <= now }
+            queue.removeFirst(due.count)
+            for entry in due { waiting.removeValue(forKey: entry.id)?.resume(returning: true) }
+        }
+        ticker = nil
+    }
+}
