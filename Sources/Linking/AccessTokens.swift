@@ -44,8 +44,8 @@ package actor AccessTokens {
     /// A credential whose access token is good for at least `minTTL`, as far as the provider gives such tokens.
     ///
     /// A refreshed token in the first quarter of its life is the best there is, however long `minTTL`, and so is one that
-    /// a refresh brought less than ten seconds ago: a `minTTL` beyond what the provider gives must not spend a refresh token at
-    /// every call. Both count from `obtainedAt`, so that a restart changes nothing.
+    /// a refresh brought less than ten seconds ago: a `minTTL` beyond what the provider gives must not spend a refresh
+    /// token at every call. Both count from `obtainedAt`, so that a restart changes nothing.
     ///
     /// What comes back may have expired by this machine's clock: where such a token was only just issued, and where no
     /// refresh token is there to replace it. The clock alone ends no grant; the resource server says whether the token

@@ -30,7 +30,7 @@ package struct AccountSync: Sendable {
         self.tokens = tokens
         self.profiles = profiles
         self.time = time
-        reminders = Reminders(time: time)
+        reminders = Reminders(after: Self.leaseRenewal, time: time)
         self.random = random
         self.logger = logger
     }
@@ -100,7 +100,7 @@ package struct AccountSync: Sendable {
 
     private func prolong(_ claim: SyncClaim) async -> SyncClaim? {
         // Cancelled as soon as the attempt is over.
-        guard await reminders.wait(Self.leaseRenewal) else { return nil }
+        guard await reminders.wait() else { return nil }
         // To its end in any case: the record has to know the lease that is in the row.
         let write = Task { () -> SyncClaim? in
             do {

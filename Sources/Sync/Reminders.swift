@@ -1,19 +1,25 @@
 import Accounts
 
-/// Many waits of which nearly all are called off. One timer serves them all: a sleep that was cancelled is kept by the
-/// runtime until its time has come, and thousands a second would pile up.
+/// Many waits of one length, of which nearly all are called off. One timer serves them all: a sleep that was cancelled is
+/// kept by the runtime until its time has come, and thousands a second would pile up.
 actor Reminders {
     private let time: any TimeSource
+    private let duration: Duration
     private var waiting: [Int: CheckedContinuation<Bool, Never>] = [:]
-    /// In the order of their ends; those called off are dropped in passing.
+    /// In the order of entry; those called off are dropped in passing.
     private var queue: [(id: Int, end: Timestamp)] = []
     private var ticker: Task<Void, Never>?
     private var nextID = 0
 
-    init(time: any TimeSource) { self.time = time }
+    var count: Int { waiting.count }
 
-    /// True once `duration` has passed, false where the caller is cancelled before. Every caller gives the same duration.
-    func wait(_ duration: Duration) async -> Bool {
+    init(after duration: Duration, time: any TimeSource) {
+        self.duration = duration
+        self.time = time
+    }
+
+    /// True once the time has passed, false where the caller is cancelled before.
+    func wait() async -> Bool {
         nextID += 1
         let id = nextID
         let end = time.now() + duration
@@ -35,11 +41,14 @@ actor Reminders {
 
     private func tick() async {
         while let first = queue.first(where: { waiting[$0.id] != nil }) {
-            do { try await time.sleep(for: max(first.end - time.now(), .zero)) } catch { break }
-            let now = max(time.now(), first.end)
-            let due = queue.prefix { $0.end <= now }
-            queue.removeFirst(due.count)
-            for entry in due { waiting.removeValue(forKey: entry.id)?.resume(returning: true) }
+            // A clock that was set back makes nobody wait longer.
+            let left = min(max(first.end - time.now(), .zero), duration)
+            do { try await time.sleep(for: left) } catch { break }
+            let now = time.now()
+            for entry in queue where entry.id == first.id || entry.end <= now {
+                waiting.removeValue(forKey: entry.id)?.resume(returning: true)
+            }
+            queue.removeAll { waiting[$0.id] == nil }
         }
         ticker = nil
     }

@@ -30,7 +30,13 @@ package final class VirtualTime: TimeSource {
     }
 
     /// Sets the clock as an operator might, backwards too; sleepers count elapsed time and stay asleep.
-    package func jump(to instant: Timestamp) { state.withLock { $0.now = instant } }
+    package func jump(to instant: Timestamp) {
+        state.withLock { state in
+            let step = instant - state.now
+            state.now = instant
+            for id in state.sleepers.keys { state.sleepers[id]!.wakesAt = state.sleepers[id]!.wakesAt + step }
+        }
+    }
 
     /// Returns once at least `count` tasks are asleep: the signal to wait for before `advance`.
     package func sleepers(atLeast count: Int) async {
