@@ -43,7 +43,7 @@ struct SecretTests {
         #expect(outputs[3].contains("[redacted]"))
     }
 
-    @Test func `is redacted wherever text is made of it`() {
+    @Test func `security 95: is redacted wherever text is made of it`() {
         let secret = Secret(Self.canary)
         #expect("\(secret)" == "[redacted]")
         #expect(secret.description == "[redacted]")

@@ -119,7 +119,7 @@ struct ChanceTests {
         #expect(random.uniform(5...5) == 5)
     }
 
-    @Test func `takes as many bytes from the system as asked, never the same`() {
+    @Test func `security 1: takes as many bytes from the system as asked, never the same`() {
         let random = SystemRandom()
         #expect(random.bytes(0).isEmpty)
         #expect(random.bytes(32).count == 32)

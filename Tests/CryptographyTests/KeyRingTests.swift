@@ -24,7 +24,7 @@ import TestSupport
         #expect(Set(boxes.map { Array($0[1..<13]) }).count == 100)
     }
 
-    @Test func `a box moved to another place does not open`() throws {
+    @Test func `security 89: a box moved to another place does not open`() throws {
         let ring = try ring(seed: 1)
         let box = try ring.seal(plaintext, associatedData: place)
         #expect(throws: SealingError.damaged) {
@@ -32,7 +32,7 @@ import TestSupport
         }
     }
 
-    @Test func `any flipped bit and any cut is damage`() throws {
+    @Test func `security 89: any flipped bit and any cut is damage`() throws {
         let ring = try ring(seed: 1)
         let box = try ring.seal(plaintext, associatedData: place)
         for index in box.bytes.indices {

@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    @Test func `refuses RSA below 2048 bits, leading zeros or not`() throws {
+    @Test func `security 50: refuses RSA below 2048 bits, leading zeros or not`() throws {
         let modulus = try #require(Base64URL.decode(SignatureVector.modulus1024))
         #expect(throws: PublicKeyError.modulusSize(bits: 1024)) {
             try PublicKey(rsaModulus: modulus, exponent: [1, 0, 1])

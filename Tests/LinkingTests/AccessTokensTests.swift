@@ -83,7 +83,7 @@ import Transfer
         #expect(stored.refreshInDoubtSince == nil)
     }
 
-    @Test func `a lifetime counts from before the request was sent (43)`() async throws {
+    @Test func `security 43: a lifetime counts from before the request was sent`() async throws {
         let id = try await fixture.link(fixture.credential())
         let asked = time.now()
         fixture.site.on("/token") { [time, site = fixture.site] _ in
@@ -100,7 +100,7 @@ import Transfer
         #expect(fixture.tokenRequests.count == 1)
     }
 
-    @Test(arguments: [0, 1, 5]) func `a provider of very short tokens is not asked without end (66)`(
+    @Test(arguments: [0, 1, 5]) func `security 66: a provider of very short tokens is not asked without end`(
         lifetime: Int
     ) async throws {
         fixture.site.on("/token") { [site = fixture.site] _ in site.nextTokens(lifetime: lifetime) }
@@ -110,7 +110,7 @@ import Transfer
         #expect(try await fixture.account(id).status == .active)
     }
 
-    @Test func `a clock that jumps a day neither traps nor ends a grant (68)`() async throws {
+    @Test func `security 68: a clock that jumps a day neither traps nor ends a grant`() async throws {
         let id = try await fixture.link(fixture.credential(lifetime: .seconds(3600)))
         let now = time.now()
         time.jump(to: now - .seconds(86_400))
@@ -124,7 +124,7 @@ import Transfer
 
     // MARK: - One at a time
 
-    @Test func `fifty callers of one expired token make one request (60)`() async throws {
+    @Test func `security 60: fifty callers of one expired token make one request`() async throws {
         let id = try await fixture.link(fixture.credential())
         let barrier = Barrier()
         fixture.site.on("/token") { [site = fixture.site] _ in
@@ -143,7 +143,7 @@ import Transfer
         #expect(fixture.tokenRequests.count == 1)
     }
 
-    @Test func `two processes on one database make one request (60)`() async throws {
+    @Test func `security 60: two processes on one database make one request`() async throws {
         let id = try await fixture.link(fixture.credential())
         let other = try fixture.another()
         let barrier = Barrier()
@@ -197,7 +197,7 @@ import Transfer
 
     // MARK: - Custody
 
-    @Test func `the intent is on disk before the request leaves (61)`() async throws {
+    @Test func `security 61: the intent is on disk before the request leaves`() async throws {
         let id = try await fixture.link(fixture.credential())
         let seen = Mutex<(intent: Int64?, owner: String?)>((nil, nil))
         let began = time.now()
@@ -219,7 +219,7 @@ import Transfer
         #expect(seen.withLock { $0.owner } == "one")
     }
 
-    @Test func `nobody gets new tokens before they are committed (61)`() async throws {
+    @Test func `security 61: nobody gets new tokens before they are committed`() async throws {
         let id = try await fixture.link(fixture.credential())
         let lock = WriteLock(on: try fixture.another("stops writers").database)
         let mine = try fixture.another("one", busyTimeout: .milliseconds(20))
@@ -264,7 +264,7 @@ import Transfer
         #expect(try await fixture.stored(id).refreshInDoubtSince != nil)
     }
 
-    @Test func `keeps the old refresh token when the response has none (62)`() async throws {
+    @Test func `security 62: keeps the old refresh token when the response has none`() async throws {
         for body in [
             #"{"access_token":"EXAMPLE-access-9","token_type":"Bearer","expires_in":60}"#,
             #"{"access_token":"EXAMPLE-access-9","token_type":"Bearer","expires_in":60,"refresh_token":""}"#,
@@ -283,7 +283,7 @@ import Transfer
         }
     }
 
-    @Test func `stores the scopes of the answer, and keeps those held where it names none (41)`() async throws {
+    @Test func `security 41: stores the scopes of the answer, and keeps those held where it names none`() async throws {
         let id = try await fixture.link(fixture.credential(scopes: ["profile", "email"]))
         fixture.site.on(
             "/token", 200, [:],
@@ -299,7 +299,7 @@ import Transfer
 
     // MARK: - The grant is refused
 
-    @Test func `invalid_grant means a relink, and no request after it (63)`() async throws {
+    @Test func `security 63: invalid_grant means a relink, and no request after it`() async throws {
         let id = try await fixture.link(fixture.credential())
         fixture.site.on("/token", 400, [:], #"{"error":"invalid_grant"}"#)
         for _ in 0..<3 {
@@ -353,7 +353,7 @@ import Transfer
         #expect(try await fixture.stored(id).credential.refreshToken?.text == "EXAMPLE-refresh-relinked")
     }
 
-    @Test func `invalid_grant after a request that was cut off means a lost rotation`() async throws {
+    @Test func `security 61: invalid_grant after a request that was cut off means a lost rotation`() async throws {
         let id = try await fixture.link(fixture.credential())
         fixture.site.fail("/token", .timedOut(host: "alpha.example"))
         await #expect(throws: AccessTokenError.request(.transfer(.timedOut(host: "alpha.example")))) {
@@ -381,7 +381,7 @@ import Transfer
         #expect(try await fixture.stored(id).refreshInDoubtSince == nil)
     }
 
-    @Test func `after a crash the old refresh token is tried once more`() async throws {
+    @Test func `security 61: after a crash the old refresh token is tried once more`() async throws {
         let id = try await fixture.link(fixture.credential(lifetime: .seconds(3600)))
         _ = try await fixture.database.credentials.beginRefresh(id, owner: "killed", lease: .seconds(60))
         time.advance(by: .seconds(61))
@@ -395,7 +395,7 @@ import Transfer
         #expect(fixture.tokenRequests.count == 1)
     }
 
-    @Test func `after a crash invalid_grant means a lost rotation`() async throws {
+    @Test func `security 61: after a crash invalid_grant means a lost rotation`() async throws {
         let id = try await fixture.link(fixture.credential(lifetime: .seconds(3600)))
         _ = try await fixture.database.credentials.beginRefresh(id, owner: "killed", lease: .seconds(60))
         time.advance(by: .seconds(61))
@@ -456,7 +456,7 @@ import Transfer
         ("a bad certificate", .failure(.tlsFailed(host: "alpha.example", reason: "expired")), false),
     ]
 
-    @Test(arguments: setbacks.indices) func `a setback keeps token and account (63)`(index: Int) async throws {
+    @Test(arguments: setbacks.indices) func `security 63: a setback keeps token and account`(index: Int) async throws {
         let (name, answer, inDoubt) = Self.setbacks[index]
         for rotates in [true, false] {
             let provider = rotates ? alpha : beta
@@ -485,7 +485,7 @@ import Transfer
     }
 
     @Test(arguments: ["invalid_client", "unauthorized_client"])
-    func `a refused registration pauses the provider and no account (63)`(code: String) async throws {
+    func `security 63: a refused registration pauses the provider and no account`(code: String) async throws {
         let id = try await fixture.link(fixture.credential())
         let second = try await fixture.link(fixture.credential(), subject: "2")
         fixture.site.on("/token", 401, [:], #"{"error":"\#(code)"}"#)
@@ -525,7 +525,7 @@ import Transfer
         #expect(try await fixture.account(id).problem?.code == .consentRevoked)
     }
 
-    @Test func `a damaged credential is reported as such, with nothing sent`() async throws {
+    @Test func `security 89: a damaged credential is reported as such, with nothing sent`() async throws {
         let id = try await fixture.link(fixture.credential())
         try await fixture.database.maintain { db in
             try db.run("UPDATE credential SET access_token = zeroblob(80)")
@@ -543,7 +543,9 @@ import Transfer
         await #expect(throws: AccessTokenError.gone) { try await token(id) }
     }
 
-    @Test func `a token that arrives after its account was unlinked is revoked and not stored (69)`() async throws {
+    @Test func `security 69: a token that arrives after its account was unlinked is revoked and not stored`()
+        async throws
+    {
         let id = try await fixture.link(fixture.credential())
         fixture.site.on("/revoke", 200)
         fixture.site.on("/token") { [unowned fixture] _ in
@@ -557,7 +559,7 @@ import Transfer
         #expect(try await fixture.database.revocations.count() == 1)
     }
 
-    @Test func `a late token that can't be revoked now waits in the outbox (69)`() async throws {
+    @Test func `security 69: a late token that can't be revoked now waits in the outbox`() async throws {
         let id = try await fixture.link(fixture.credential())
         fixture.site.on("/revoke", 503)
         fixture.site.on("/token") { [unowned fixture] _ in

@@ -69,7 +69,7 @@ import Transfer
 
     // MARK: - A link that succeeds
 
-    @Test func `links an account, its tokens and its profile`() async throws {
+    @Test func `security 42: links an account, its tokens and its profile`() async throws {
         let journey = try await begin(returnTo: "https://app.example.com/done")
         #expect(journey.url.hasPrefix("https://alpha.example/authorize?"))
         #expect(fixture.transport.requests.isEmpty)
@@ -100,7 +100,7 @@ import Transfer
         ("profile", ["profile"]), ("email", ["email"]), ("profile email admin", ["profile", "email", "admin"]),
         (nil, ["profile", "email"]),
     ])
-    func `an account has the scopes that were granted, not those asked for`(
+    func `security 41: an account has the scopes that were granted, not those asked for`(
         answered: String?, granted: [String]
     ) async throws {
         let scope = answered.map { #","scope":"\#($0)""# } ?? ""
@@ -120,7 +120,7 @@ import Transfer
         #expect(try await fixture.database.accounts.account(account.id)?.scopes.map(\.rawValue) == granted)
     }
 
-    @Test func `state, verifier and challenge are fresh and fit (1, 13)`() async throws {
+    @Test func `security 13: state, verifier and challenge are fresh and fit`() async throws {
         var seen: Set<String> = []
         for number in 0..<50 {
             let journey = try await begin(user: "user-\(number)", browser: "browser-\(number)")
@@ -138,7 +138,7 @@ import Transfer
         }
     }
 
-    @Test func `the token request repeats the redirect URI and carries the code once (17)`() async throws {
+    @Test func `security 17: the token request repeats the redirect URI and carries the code once`() async throws {
         let journey = try await begin()
         _ = await complete("code=EXAMPLE-code&state=\(journey.state)")
         let form = try #require(fixture.tokenRequests.first?.form)
@@ -151,7 +151,7 @@ import Transfer
 
     // MARK: - Whose link it is
 
-    @Test func `a state counts once (2)`() async throws {
+    @Test func `security 2: a state counts once`() async throws {
         let journey = try await begin()
         let query = "code=EXAMPLE-code&state=\(journey.state)"
         let account = try #require(await complete(query).account)
@@ -162,7 +162,7 @@ import Transfer
         #expect(try await session(journey).status == .completed)
     }
 
-    @Test func `of two callbacks at one instant one exchanges the code (2)`() async throws {
+    @Test func `security 2: of two callbacks at one instant one exchanges the code`() async throws {
         let journey = try await begin()
         let query = "code=EXAMPLE-code&state=\(journey.state)"
         let other = try fixture.another()
@@ -173,7 +173,7 @@ import Transfer
         #expect(fixture.tokenRequests.count == 1)
     }
 
-    @Test func `a state expires with its session (3)`() async throws {
+    @Test func `security 3: a state expires with its session`() async throws {
         let journey = try await begin()
         time.advance(by: .seconds(11 * 60))
         #expect(await complete("code=EXAMPLE-code&state=\(journey.state)").refusal == "link_expired")
@@ -184,7 +184,7 @@ import Transfer
         #expect(fixture.transport.requests.isEmpty)
     }
 
-    @Test func `another browser neither begins nor ends the link, nor spoils it (4)`() async throws {
+    @Test func `security 4: another browser neither begins nor ends the link, nor spoils it`() async throws {
         let journey = try await begin()
         await #expect(throws: LinkStartError.sessionEnded) {
             try await fixture.main.linking.authorize(token: journey.token, browser: "another", provider: alpha)
@@ -198,7 +198,7 @@ import Transfer
         #expect(await complete(query).account != nil)
     }
 
-    @Test func `the state of one provider is worth nothing at another's callback (8)`() async throws {
+    @Test func `security 8: the state of one provider is worth nothing at another's callback`() async throws {
         let journey = try await begin(alpha)
         let query = "code=EXAMPLE-code&state=\(journey.state)"
         #expect(await complete(query, beta).refusal == "link_expired")
@@ -225,7 +225,9 @@ import Transfer
         "code=EXAMPLE&state=STATE&state=STATE", "code=EXAMPLE&state=STATE&access_token=EXAMPLE",
         "code=EXAMPLE&state=STATE&id_token=EXAMPLE", "response=EXAMPLE&state=STATE", "code=%00&state=STATE",
         "code=%ff&state=STATE", "code=%0d%0a&state=STATE",
-    ]) func `a callback that is not one is refused, and the state stays good (16, 20, 25)`(query: String) async throws {
+    ]) func `security 16, 20, 25: a callback that is not one is refused, and the state stays good`(query: String)
+        async throws
+    {
         let journey = try await begin()
         let refused = await complete(query.replacing("STATE", with: journey.state))
         #expect(refused.refusal == "invalid_callback")
@@ -237,7 +239,7 @@ import Transfer
         ("access_denied", "access_denied"), ("server_error", "provider_error"),
         ("temporarily_unavailable", "provider_error"), ("interaction_required", "provider_error"),
         ("%3Cscript%3E", "provider_error"),
-    ]) func `an error ends the session, even beside a code (21, 22)`(error: String, code: String) async throws {
+    ]) func `security 21, 22: an error ends the session, even beside a code`(error: String, code: String) async throws {
         let account = try await link()
         let stored = try await fixture.stored(account.id)
         let asked = fixture.transport.requests.count
@@ -259,7 +261,7 @@ import Transfer
     }
 
     @Test(arguments: ["", "&iss=https://evil.example", "&iss=https://op.example/", "&iss=https://OP.example"])
-    func `an issuer that announces iss must be named, byte for byte (11)`(iss: String) async throws {
+    func `security 11: an issuer that announces iss must be named, byte for byte`(iss: String) async throws {
         let journey = try await begin(gamma)
         let asked = fixture.transport.requests.count
         let completion = await complete("code=EXAMPLE-code&state=\(journey.state)\(iss)", gamma)
@@ -270,7 +272,7 @@ import Transfer
 
     // MARK: - The configuration of the flow
 
-    @Test func `a flow ends with the configuration it began with, or is refused (12)`() async throws {
+    @Test func `security 12: a flow ends with the configuration it began with, or is refused`() async throws {
         for (old, new) in [
             ("https://alpha.example/token", "https://evil.example/token"),
             ("https://alpha.example/authorize", "https://alpha.example/authorize2"),
@@ -286,7 +288,7 @@ import Transfer
         }
     }
 
-    @Test func `endpoints that discovery moved meanwhile end the flow (12, 55)`() async throws {
+    @Test func `security 12, 55: endpoints that discovery moved meanwhile end the flow`() async throws {
         let journey = try await begin(gamma)
         fixture.site.on(
             "/.well-known/openid-configuration", 200, [:],
@@ -341,7 +343,9 @@ import Transfer
         #expect(account.subject.rawValue == "900800700600")
     }
 
-    @Test func `every flow has a nonce of its own, and an ID token of another flow is refused (15)`() async throws {
+    @Test func `security 15: every flow has a nonce of its own, and an ID token of another flow is refused`()
+        async throws
+    {
         let first = try await begin(gamma, user: "1", browser: "1")
         let journey = try await begin(gamma)
         let nonce = try #require(journey.query["nonce"])
@@ -357,21 +361,21 @@ import Transfer
     @Test(arguments: [
         "nonce_missing", "nonce_other", "aud_other", "iss_other", "expired", "alg_none", "payload_tampered",
     ])
-    func `an ID token that is not for us links nothing (48, 49)`(vector: String) async throws {
+    func `security 15, 48, 49: an ID token that is not for us links nothing`(vector: String) async throws {
         let query = try await beginWithNonceOfVectors()
         try serveOpenID(vector)
         #expect(await complete(query, gamma).failure == "provider_error")
         #expect(try await everything().isEmpty)
     }
 
-    @Test func `an ID token of an unknown key costs one more fetch of the keys, not two (51)`() async throws {
+    @Test func `security 51: an ID token of an unknown key costs one more fetch of the keys, not two`() async throws {
         let query = try await beginWithNonceOfVectors()
         try serveOpenID("kid_unknown")
         #expect(await complete(query, gamma).failure == "provider_error")
         #expect(fixture.requests("/keys").count <= 2)
     }
 
-    @Test func `userinfo about someone else links nothing (53)`() async throws {
+    @Test func `security 53: userinfo about someone else links nothing`() async throws {
         let query = try await beginWithNonceOfVectors()
         try serveOpenID("valid_rs256", subject: "someone-else")
         #expect(await complete(query, gamma).failure == "profile_unavailable")
@@ -386,7 +390,7 @@ import Transfer
 
     // MARK: - One provider account, one owner
 
-    @Test func `an account that another user holds stays theirs (58)`() async throws {
+    @Test func `security 58: an account that another user holds stays theirs`() async throws {
         let held = try await link("1")
         let stored = try await fixture.stored(held.id)
         let journey = try await begin(user: "2")
@@ -402,7 +406,7 @@ import Transfer
         #expect(try await fixture.database.revocations.count() == 0)
     }
 
-    @Test func `of many users at once one gets the account (58)`() async throws {
+    @Test func `security 58: of many users at once one gets the account`() async throws {
         var journeys: [Journey] = []
         for number in 0..<20 { journeys.append(try await begin(user: "user-\(number)")) }
         let outcomes = await withTaskGroup(of: LinkCompletion.self) { group in
@@ -416,7 +420,7 @@ import Transfer
         #expect(try await everything().count == 1)
     }
 
-    @Test func `two accounts of one user stay two (42)`() async throws {
+    @Test func `security 42: two accounts of one user stay two`() async throws {
         let first = try await link()
         fixture.site.on("/me", 200, [:], #"{"id":2,"login":"other"}"#)
         let second = try await link()
@@ -517,7 +521,7 @@ import Transfer
 
     // MARK: - Unlink
 
-    @Test func `unlinking erases at once and revokes at the provider (71, 72)`() async throws {
+    @Test func `security 71, 72: unlinking erases at once and revokes at the provider`() async throws {
         let account = try await link()
         #expect(try await fixture.main.linking.unlink(account.id))
         #expect(try await fixture.database.accounts.account(account.id) == nil)
@@ -531,7 +535,9 @@ import Transfer
         #expect(try await fixture.main.linking.unlink(account.id) == false)
     }
 
-    @Test(arguments: [503, 0]) func `unlinking does not wait for a provider in trouble (71)`(status: Int) async throws {
+    @Test(arguments: [503, 0]) func `security 71: unlinking does not wait for a provider in trouble`(status: Int)
+        async throws
+    {
         let account = try await link()
         fixture.site.on("/revoke") { _ in
             status == 0 ? .failure(.timedOut(host: "alpha.example")) : .json(status, body: "")
@@ -552,7 +558,7 @@ import Transfer
         "//evil.example", "https:evil.example", "/\\evil.example", "javascript:alert(1)",
         "https://app.example.com@evil.example/", "https://app.example.com.evil.example/", "http://app.example.com/",
         "https://app.example.com:8443/", "https://app.example.com\\@evil.example/", "https://app.example.com /", "",
-    ]) func `no link leads anywhere but back to the application (26)`(address: String) async throws {
+    ]) func `security 26: no link leads anywhere but back to the application`(address: String) async throws {
         await #expect {
             try await fixture.main.linking.begin(.init(userID: "42", returnTo: address))
         } throws: {

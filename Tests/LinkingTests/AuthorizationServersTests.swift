@@ -35,7 +35,7 @@ import Transfer
         #expect(fixture.transport.requests.isEmpty)
     }
 
-    @Test func `a metadata document serves for an hour`() async throws {
+    @Test func `security 55: a metadata document serves for an hour`() async throws {
         #expect(try await server().tokenEndpoint == "https://op.example/token")
         time.advance(by: .seconds(3599))
         _ = try await server()
@@ -135,7 +135,7 @@ import Transfer
         #expect(try await server().issuer == "https://op.example")
     }
 
-    @Test func `an endpoint that moves to another host is held for an operator (55)`() async throws {
+    @Test func `security 55: an endpoint that moves to another host is held for an operator`() async throws {
         let delta = """
             id: delta
             name: Delta
@@ -177,7 +177,7 @@ import Transfer
     }
 
     @Test(arguments: ["https://evil.example", "https://op.example/", "http://op.example", "HTTPS://op.example"])
-    func `a document that speaks for another issuer is refused (54)`(issuer: String) async throws {
+    func `security 54: a document that speaks for another issuer is refused`(issuer: String) async throws {
         fixture.site.on(
             "/openid-configuration", 200, [:],
             AccountLinkingTests.metadata.replacing(
@@ -185,7 +185,7 @@ import Transfer
         await #expect(throws: AuthorizationServerError.discovery(.issuerMismatch)) { try await server() }
     }
 
-    @Test func `a document can't send requests to another host (55)`() async throws {
+    @Test func `security 55: a document can't send requests to another host`() async throws {
         fixture.site.on(
             "/openid-configuration", 200, [:],
             AccountLinkingTests.metadata.replacing("https://op.example/token", with: "https://evil.example/token"))
@@ -209,7 +209,7 @@ import Transfer
         #expect(keyFetches == 2)
     }
 
-    @Test func `unknown keys cause at most one fetch a minute, however many there are (51)`() async throws {
+    @Test func `security 51: unknown keys cause at most one fetch a minute, however many there are`() async throws {
         _ = try await keys()
         for _ in 0..<1000 { _ = try await keys(refetching: true) }
         #expect(keyFetches == 1)
@@ -221,7 +221,7 @@ import Transfer
         #expect(keyFetches == 2)
     }
 
-    @Test func `the last good keys serve on while new ones can't be had, and that costs a fetch a minute (51)`()
+    @Test func `security 51: the last good keys serve on while new ones can't be had, and that costs a fetch a minute`()
         async throws
     {
         _ = try await keys()

@@ -134,7 +134,7 @@ import Transfer
         #expect(try await fetch().failure != nil)
     }
 
-    @Test func `an optional request whose scope was not granted is not sent`() async throws {
+    @Test func `security 41: an optional request whose scope was not granted is not sent`() async throws {
         #expect(try await fetch(scopes: ["profile"]).profile?.email == nil)
         #expect(fixture.requests("/emails").isEmpty)
     }

@@ -319,7 +319,7 @@ import Transfer
     }
 
     @Test(arguments: ["120", "Fri, 20 Nov 2026 14:44:53 GMT"])
-    func `Retry-After of one response pauses everyone, in every process (70)`(value: String) async throws {
+    func `security 70: Retry-After of one response pauses everyone, in every process`(value: String) async throws {
         let fixture = try fixture("{dialect: retry_after}")
         let until = time.now() + .seconds(120)
         let other = try fixture.another()
@@ -338,7 +338,7 @@ import Transfer
         #expect(try await send(fixture) == 200)
     }
 
-    @Test func `no pause is longer than a day (70)`() async throws {
+    @Test func `security 70: no pause is longer than a day`() async throws {
         let fixture = try fixture("{dialect: retry_after}")
         fixture.site.on("/me", 429, ["Retry-After": "99999999999"])
         try await send(fixture)
@@ -380,7 +380,8 @@ import Transfer
 
     // MARK: - Failures
 
-    @Test func `five failures open the breaker, for longer each time, and three successes close it (64)`() async throws
+    @Test func `security 64: five failures open the breaker, for longer each time, and three successes close it`()
+        async throws
     {
         let fixture = try fixture("{dialect: retry_after}")
         fixture.site.on("/me", 503)
@@ -454,7 +455,7 @@ import Transfer
         }
     }
 
-    @Test func `one provider's trouble is no other's`() async throws {
+    @Test func `security 38, 64: one provider's trouble is no other's`() async throws {
         let fixture = try Fixture(time: time)
         fixture.site.on("alpha.example/me", 503)
         fixture.site.on("beta.example/me", 200)
@@ -465,7 +466,7 @@ import Transfer
         #expect(response.status == 200)
     }
 
-    @Test func `refusals stop long before the provider would lock this address out (64)`() async throws {
+    @Test func `security 64: refusals stop long before the provider would lock this address out`() async throws {
         let fixture = try fixture(
             "{dialect: retry_after, invalid_requests: {count: 100, window: 10m, statuses: [401, 403]}}")
         fixture.site.on("/me", 401)

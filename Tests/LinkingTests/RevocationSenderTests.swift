@@ -32,7 +32,7 @@ import Transfer
         return wait
     }
 
-    @Test func `the refresh token goes first, then the access token (72)`() async throws {
+    @Test func `security 72: the refresh token goes first, then the access token`() async throws {
         fixture.site.on("/revoke", 200)
         await fixture.main.revocations.send(try await pending())
         let sent = fixture.transport.requests
@@ -64,7 +64,8 @@ import Transfer
         ("an unsupported type", .json(400, body: #"{"error":"unsupported_token_type"}"#)),
     ]
 
-    @Test(arguments: ends.indices) func `what can't change is not tried again (71, 72)`(index: Int) async throws {
+    @Test(arguments: ends.indices) func `security 71, 72: what can't change is not tried again`(index: Int) async throws
+    {
         let (name, answer) = Self.ends[index]
         fixture.site.on("/revoke") { _ in answer }
         await fixture.main.revocations.send(try await pending())
@@ -80,7 +81,7 @@ import Transfer
         ("no connection", .failure(.connectionFailed(host: "alpha.example"))),
     ]
 
-    @Test(arguments: setbacks.indices) func `what may pass is tried again (71)`(index: Int) async throws {
+    @Test(arguments: setbacks.indices) func `security 71: what may pass is tried again`(index: Int) async throws {
         let (name, answer) = Self.setbacks[index]
         fixture.site.on("/revoke") { _ in answer }
         await fixture.main.revocations.send(try await pending())
@@ -91,7 +92,7 @@ import Transfer
         #expect(try await left() == 0, "\(name)")
     }
 
-    @Test func `pauses grow to six hours, and after a week it is given up (71)`() async throws {
+    @Test func `security 71: pauses grow to six hours, and after a week it is given up`() async throws {
         fixture.site.on("/revoke", 408)
         let began = time.now()
         await fixture.main.revocations.send(try await pending())

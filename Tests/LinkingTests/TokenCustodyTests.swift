@@ -219,7 +219,7 @@ import Transfer
 
     // MARK: - The clock
 
-    @Test func `the clock alone ends no grant (68)`() async throws {
+    @Test func `security 68: the clock alone ends no grant`() async throws {
         let id = try await fixture.link(fixture.credential(refresh: nil, lifetime: .seconds(3600)))
         let now = time.now()
         time.jump(to: now + .seconds(86_400))
@@ -237,7 +237,7 @@ import Transfer
         #expect(try await fixture.account(id).problem?.code == .refreshExpired)
     }
 
-    @Test func `a wish for more than a provider gives spends no token at every call (66)`() async throws {
+    @Test func `security 66: a wish for more than a provider gives spends no token at every call`() async throws {
         let id = try await fixture.link(fixture.credential())
         fixture.site.on("/token") { [site = fixture.site] _ in site.nextTokens(lifetime: 8 * 3600) }
         #expect(try await token(id, minTTL: .seconds(2_592_000)).generation == 2)
@@ -261,7 +261,7 @@ import Transfer
         #expect(try await token(id, minTTL: .seconds(2600)).generation == 3)
     }
 
-    @Test(arguments: [0, 1, 5]) func `tokens that end at once are fetched every ten seconds at most (66)`(
+    @Test(arguments: [0, 1, 5]) func `security 66: tokens that end at once are fetched every ten seconds at most`(
         lifetime: Int
     ) async throws {
         let id = try await fixture.link(fixture.credential())

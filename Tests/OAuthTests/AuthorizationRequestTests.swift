@@ -35,7 +35,8 @@ import Testing
                 == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
     }
 
-    @Test func `state, verifier and nonce are 43 characters, independent, and never repeat`() throws {
+    @Test func `security 1, 13, 15: state, verifier and nonce are 43 characters, independent, and never repeat`() throws
+    {
         var seen: Set<String> = []
         let client = ClientRegistration.example(.none)
         for _ in 0..<10_000 {
@@ -59,7 +60,7 @@ import Testing
         #expect(!request.url.contains("nonce"))
     }
 
-    @Test func `extra parameters come sorted and can't replace what the protocol sets`() {
+    @Test func `security 16, 27: extra parameters come sorted and can't replace what the protocol sets`() {
         let url = request(
             parameters: [
                 "prompt": "consent", "access_type": "offline", "state": "fixed", "redirect_uri": "https://evil.example",

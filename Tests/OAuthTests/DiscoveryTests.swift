@@ -38,12 +38,12 @@ import Transfer
         #expect(Set(names) == Self.accepted.union(Self.refusals.keys))
     }
 
-    @Test(arguments: refusals.keys.sorted()) func `refuses`(name: String) throws {
+    @Test(arguments: refusals.keys.sorted()) func `security 54: refuses`(name: String) throws {
         let document = JSONValue.object(try Self.document(name))
         #expect(throws: try #require(Self.refusals[name])) { try Self.read(document) }
     }
 
-    @Test(arguments: accepted.sorted()) func `accepts`(name: String) throws {
+    @Test(arguments: accepted.sorted()) func `security 54: accepts`(name: String) throws {
         let metadata = try Self.read(.object(try Self.document(name)))
         #expect(metadata.issuer == Self.issuer)
         #expect(metadata.authorizationEndpoint == "https://op.example/authorize")
@@ -55,7 +55,7 @@ import Transfer
         #expect(metadata.authorizationResponseIssParameterSupported)
     }
 
-    @Test func `a template is accepted where it is declared, and no other alias is`() throws {
+    @Test func `security 54: a template is accepted where it is declared, and no other alias is`() throws {
         let document = JSONValue.object(try Self.document("entra_template"))
         let template = "https://login.microsoftonline.com/{tenantid}/v2.0"
         #expect(try Self.read(document, aliases: [template]).issuer == template)
@@ -64,7 +64,7 @@ import Transfer
         #expect(throws: DiscoveryError.issuerMismatch) { try Self.read(.object(aliased), aliases: ["op.example"]) }
     }
 
-    @Test func `other hosts need to be allowed by name`() throws {
+    @Test func `security 55: other hosts need to be allowed by name`() throws {
         var document = try Self.document()
         document["token_endpoint"] = .string("https://oauth2.op-apis.example/token")
         #expect(throws: DiscoveryError.self) { try Self.read(.object(document)) }
@@ -83,7 +83,7 @@ import Transfer
         "https://op.example/x y", "https://op.example/x\r\nHost: evil.example", "https://op.example/ä", "",
         "http://op.example/x",
     ])
-    func `a document can't send us elsewhere`(url: String) throws {
+    func `security 55: a document can't send us elsewhere`(url: String) throws {
         for member in [
             "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "revocation_endpoint",
         ] {

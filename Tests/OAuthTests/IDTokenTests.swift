@@ -66,14 +66,14 @@ import Transfer
         #expect(file["verify_with"]?["now_epoch"]?.number?.int64 == requestedAt.secondsSinceEpoch)
     }
 
-    @Test(arguments: verdicts.keys.sorted()) func `verifies or refuses`(name: String) throws {
+    @Test(arguments: verdicts.keys.sorted()) func `security 48, 49, 50, 52: verifies or refuses`(name: String) throws {
         switch try #require(Self.verdicts[name]) {
         case .accepted: #expect(try Self.verify(name)["sub"] == .string("900800700600"))
         case .refused(let error): #expect(throws: error) { try Self.verify(name) }
         }
     }
 
-    @Test func `an unknown key is known after one refetch; forged ones stay unknown`() throws {
+    @Test func `security 51: an unknown key is known after one refetch; forged ones stay unknown`() throws {
         #expect(try Self.verify("kid_unknown", keys: "jwks_after_rotation")["sub"] == .string("900800700600"))
         for name in ["kid_sql", "jwk_in_header", "jku_in_header"] {
             #expect(throws: IDTokenError.unknownKey) { try Self.verify(name, keys: "jwks_after_rotation") }
@@ -81,7 +81,7 @@ import Transfer
         #expect(throws: IDTokenError.unknownKey) { try Self.verify("valid_rs256", keys: "jwks_after_rotation") }
     }
 
-    @Test func `an algorithm that is not registered is refused though its key is there`() {
+    @Test func `security 49: an algorithm that is not registered is refused though its key is there`() {
         #expect(throws: IDTokenError.algorithmNotAllowed) { try Self.verify("valid_rs256", algorithms: [.es256]) }
         #expect(throws: IDTokenError.algorithmNotAllowed) { try Self.verify("valid_rs256", algorithms: []) }
     }
@@ -111,7 +111,7 @@ import Transfer
         return try #require(vectors.first { $0.name == name }?.case["token"]?.string)
     }
 
-    @Test func `each token is accepted or refused for the one reason it has`() throws {
+    @Test func `security 48, 50: each token is accepted or refused for the one reason it has`() throws {
         let vectors = try Fixtures.cases("oidc/more_id_tokens.json", "vectors")
         #expect(vectors.count == 75)
         for (name, vector) in vectors {
@@ -124,7 +124,7 @@ import Transfer
         }
     }
 
-    @Test func `a token for one algorithm does not pass as another`() throws {
+    @Test func `security 49: a token for one algorithm does not pass as another`() throws {
         #expect(throws: IDTokenError.algorithmNotAllowed) {
             try Self.verify(try Self.token("valid_rs512"), algorithms: [.rs256])
         }

@@ -73,7 +73,9 @@ import Transfer
         #expect(named.count == 53)
     }
 
-    @Test(arguments: refusals.keys.sorted()) func `a refusal is the standard one, whatever it is called`(path: String)
+    @Test(arguments: refusals.keys.sorted()) func `security 63: a refusal is the standard one, whatever it is called`(
+        path: String
+    )
         throws
     {
         #expect(

@@ -29,7 +29,7 @@ import Transfer
             body: .json(.object(["access_token": .string("{access_token}")])), successStatuses: [204],
             alreadyDeadStatuses: [404, 422]))
 
-    @Test func `the refresh token goes first, then the access token, each with its hint`() {
+    @Test func `security 72: the refresh token goes first, then the access token, each with its hint`() {
         let requests = TokenRevocation.requests(
             for: credential, server: server(Self.rfc7009), client: .example(.clientSecretPost))
         #expect(
@@ -132,7 +132,7 @@ import Transfer
     }
 
     @Test(arguments: [RevocationMethod.none, rfc7009, deletion])
-    func `a server in trouble is asked again`(method: RevocationMethod) {
+    func `security 71: a server in trouble is asked again`(method: RevocationMethod) {
         for status in [408, 429, 500, 503] {
             #expect(TokenRevocation.read(TransferResponse(status: status), method: method) == .retry(after: nil))
         }
@@ -144,7 +144,7 @@ import Transfer
         #expect(TokenRevocation.read(date, method: method) == .retry(after: nil))
     }
 
-    @Test func `a refusal for good is not tried again`() {
+    @Test func `security 72: a refusal for good is not tried again`() {
         #expect(
             TokenRevocation.read(.json(400, #"{"error":"unsupported_token_type"}"#), method: Self.rfc7009) == .refused)
         #expect(TokenRevocation.read(.json(400, #"{"error":"invalid_request"}"#), method: Self.rfc7009) == .refused)

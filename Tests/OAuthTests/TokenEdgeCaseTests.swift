@@ -99,7 +99,8 @@ import Transfer
         #expect(elsewhere == ["content_length_too_long", "error_description_10mb", "slow_body"])
     }
 
-    @Test(arguments: verdicts.filter { $0.value != .neverDelivered }.keys.sorted()) func `reads or refuses`(
+    @Test(arguments: verdicts.filter { $0.value != .neverDelivered }.keys.sorted())
+    func `security 36, 39, 40: reads or refuses`(
         name: String
     ) throws {
         let verdict = try #require(Self.verdicts[name])

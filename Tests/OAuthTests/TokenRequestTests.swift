@@ -15,7 +15,7 @@ import Transfer
         "grant_type=authorization_code&code=4%2F0A+EXAMPLE"
         + "&redirect_uri=https%3A%2F%2Frollcall.example%2Fcallback%2Fop&code_verifier=verifier-EXAMPLE"
 
-    @Test func `the code exchange is a form POST that follows no redirect`() {
+    @Test func `security 31: the code exchange is a form POST that follows no redirect`() {
         let request = exchange(.example(.clientSecretBasic))
         #expect(request.method == .post)
         #expect(request.url == "https://op.example/token")

@@ -5,7 +5,7 @@ import Testing
 import Transfer
 
 @Suite struct TokenResponseTests {
-    @Test func `a missing or empty token type is Bearer, an unknown one is refused`() throws {
+    @Test func `security 40: a missing or empty token type is Bearer, an unknown one is refused`() throws {
         #expect(try read(.json(#"{"access_token":"t"}"#)).credential.tokenType == "Bearer")
         #expect(try read(.json(#"{"access_token":"t","token_type":null}"#)).credential.tokenType == "Bearer")
         #expect(try read(.json(#"{"access_token":"t","token_type":""}"#)).credential.tokenType == "Bearer")
@@ -88,7 +88,9 @@ import Transfer
         }
     }
 
-    @Test(arguments: [500, 502, 503, 504, 599, 429]) func `a server in trouble is not believed`(status: Int) {
+    @Test(arguments: [500, 502, 503, 504, 599, 429]) func `security 63: a server in trouble is not believed`(
+        status: Int
+    ) {
         let error = refusal(.json(status, #"{"error":"invalid_grant"}"#))
         #expect(error == .unavailable(status: status))
         #expect(error?.disposition == .retry)
@@ -142,7 +144,7 @@ import Transfer
         #expect(refusal(response) == .malformed(reason: "the body is not a form"))
     }
 
-    @Test func `an answer without content type is read only where the dialect says so`() throws {
+    @Test func `security 39: an answer without content type is read only where the dialect says so`() throws {
         let response = TransferResponse(status: 200, body: Array(#"{"access_token":"t"}"#.utf8))
         #expect(refusal(response) == .malformed(reason: "the content type is neither JSON nor a form"))
         #expect(try read(response, TokenDialect(acceptsContentTypes: [""])).credential.accessToken.text == "t")

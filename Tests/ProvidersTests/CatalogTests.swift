@@ -112,7 +112,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(found.isEmpty == isAccepted, "\(found)")
     }
 
-    @Test func `a lax pattern does not let a value reshape a URL`() throws {
+    @Test func `security 84: a lax pattern does not let a value reshape a URL`() throws {
         let manifest = exampleManifest(replacing: [
             ("site: https://example.com", "tenant: {pattern: '.*'}"), ("{site}/", "https://{tenant}.example.com/"),
         ])
@@ -199,7 +199,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
             ])
     }
 
-    @Test func `an unknown manifest and an instance named twice are errors`() throws {
+    @Test func `security 86: an unknown manifest and an instance named twice are errors`() throws {
         #expect(
             try errors(InstanceConfiguration(id: "nowhere", clientID: "EXAMPLE")) == [
                 "providers.nowhere: there is no manifest nowhere; expected one of discord, github, google, oidc"
@@ -294,7 +294,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(catalog.manifests.count { $0.id == "github" } == 1)
     }
 
-    @Test func `a broken file names itself and does not stop the others`() throws {
+    @Test func `security 86: a broken file names itself and does not stop the others`() throws {
         let broken = exampleManifest(replacing: [("id: example", "id: broken"), ("name: Example", "nmae: Example")])
         let catalog = try catalog(
             ["broken.yaml": broken, "example.yaml": exampleManifest(), "old.yml": exampleManifest()],

@@ -266,7 +266,9 @@ private let claims =
     }
 
     @Test(arguments: breakages)
-    private func `a broken manifest is refused where it is broken`(_ breakage: Breakage) throws {
+    private func `security 16, 32, 82, 86, 88: a broken manifest is refused where it is broken`(_ breakage: Breakage)
+        throws
+    {
         let manifest = exampleManifest(replacing: [breakage.change])
         #expect(manifest != exampleManifest())
         let problems = try problems(manifest)

@@ -70,7 +70,7 @@ private func signal(
 }
 
 @Suite struct LimitTests {
-    @Test func `every rate limit case comes to its wait`() throws {
+    @Test func `security 70: every rate limit case comes to its wait`() throws {
         let cases = try #require(Fixture.json("generic/rate_limit_cases.json")["cases"]?.array)
         #expect(Set(cases.compactMap { $0["name"]?.string }) == Set(waits.keys))
         for sample in cases {

@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    @Test func `a userinfo response about another subject is refused`() throws {
+    @Test func `security 53: a userinfo response about another subject is refused`() throws {
         let provider = try provider("oidc")
         #expect(throws: MappingError.subjectMismatch) {
             try provider.profile(

@@ -179,7 +179,7 @@ import Testing
         #expect(try folder.mode("rollcall-data/master.key") == 0o600)
     }
 
-    @Test func `an API key is shown once, listed without its secret, and revoked`() async throws {
+    @Test func `security 93: an API key is shown once, listed without its secret, and revoked`() async throws {
         #expect(try await run("migrate").status == 0)
         #expect(try await run("keys", "list").errors == "There are no keys; 'rollcall keys create' makes one.\n")
         let made = try await run("keys", "create", "dashboard", "--scope", "accounts:read,links:write")

@@ -63,7 +63,9 @@ import Testing
     }
 
     @Test(arguments: [LineLogHandler.Format.text, .json])
-    func `nothing from outside breaks the line, moves the cursor or turns the text`(format: LineLogHandler.Format)
+    func `security 97: nothing from outside breaks the line, moves the cursor or turns the text`(
+        format: LineLogHandler.Format
+    )
         throws
     {
         let lines = written(format) {
@@ -81,12 +83,12 @@ import Testing
         if format == .json { #expect(try fields(line)["message"] == Self.hostile) }
     }
 
-    @Test func `a text field can't be mistaken for two`() throws {
+    @Test func `security 97: a text field can't be mistaken for two`() throws {
         let lines = written(.text) { $0.info("m", metadata: ["a": "x b=y", "c": #"q" d="z"#, "e": #"\"#, "f": "k=v"]) }
         #expect(try #require(lines.first).contains(#" a="x b=y" c="q\" d=\"z" e="\\" f="k=v""#), "\(lines)")
     }
 
-    @Test func `a secret shows in no form, whatever way it gets into a line`() {
+    @Test func `security 95: a secret shows in no form, whatever way it gets into a line`() {
         struct Failure: Error {
             var token: Secret
         }

@@ -38,7 +38,7 @@ import Testing
         Data(repeating: byte, count: count).base64EncodedString()
     }
 
-    @Test func `the key file is made once, for nobody else to read, and read again afterwards`() throws {
+    @Test func `security 92: the key file is made once, for nobody else to read, and read again afterwards`() throws {
         let first = try configuration().keyRing(random: SystemRandom())
         #expect(try folder.mode("keys/master.key") == 0o600)
         #expect(try folder.mode("keys") == 0o700)
@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test(arguments: [0o640, 0o604, 0o644, 0o620, 0o601])
-    func `a key file that others may read or write is refused`(mode: Int) throws {
+    func `security 92: a key file that others may read or write is refused`(mode: Int) throws {
         try writeKey(Self.key(1), mode: mode)
         let said = try refusal()
         #expect(said.contains("others than its owner may read the master key"))

@@ -35,7 +35,7 @@ import Testing
         #expect(try await fixture.kinds() == [.accountLinked, .profileCreated])
     }
 
-    @Test func `fifty users who link one account at once leave it with one of them`() async throws {
+    @Test func `security 58: fifty users who link one account at once leave it with one of them`() async throws {
         let fixture = try Fixture()
         let outcomes = try await withThrowingTaskGroup(of: LinkOutcome.self) { group in
             for number in 0..<50 {
@@ -186,7 +186,7 @@ import Testing
         #expect(try await fixture.database.accounts.account(account.id) == nil)
     }
 
-    @Test func `erasing a user unlinks all of theirs and nobody else's`() async throws {
+    @Test func `security 75: erasing a user unlinks all of theirs and nobody else's`() async throws {
         let fixture = try Fixture()
         try await fixture.link("1", user: "alice")
         try await fixture.link("2", user: "alice", provider: "discord")

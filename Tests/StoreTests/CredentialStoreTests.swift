@@ -6,7 +6,7 @@ import Testing
 @testable import Store
 
 @Suite(.timeLimit(.minutes(5))) struct CredentialStoreTests {
-    @Test func `a hundred who want to refresh one account leave it to one of them`() async throws {
+    @Test func `security 60: a hundred who want to refresh one account leave it to one of them`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link()
         let other = try fixture.another()
@@ -77,7 +77,7 @@ import Testing
         }
     }
 
-    @Test func `a commit without a refresh token keeps the one that is held`() async throws {
+    @Test func `security 62: a commit without a refresh token keeps the one that is held`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link()
         let store = fixture.database.credentials
@@ -172,7 +172,7 @@ import Testing
         #expect(try await fixture.database.credentials.refreshesInDoubt(limit: 3) == Array(ids.prefix(3)))
     }
 
-    @Test func `an unlink beats a refresh under way`() async throws {
+    @Test func `security 69: an unlink beats a refresh under way`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link()
         let store = fixture.database.credentials
@@ -202,7 +202,7 @@ import Testing
     }
 
     @Test(arguments: ["access_token", "refresh_token"])
-    func `any bit that was turned over is found`(column: String) async throws {
+    func `security 89: any bit that was turned over is found`(column: String) async throws {
         let fixture = try Fixture()
         let account = try await fixture.link()
         let sealed = try #require(
@@ -231,7 +231,7 @@ import Testing
         }
     }
 
-    @Test func `tokens open in their own place alone`() async throws {
+    @Test func `security 89: tokens open in their own place alone`() async throws {
         let fixture = try Fixture()
         let first = try await fixture.link("1", user: "alice")
         let second = try await fixture.link("2", user: "alice")

@@ -8,7 +8,7 @@ import Testing
 @testable import Store
 
 @Suite(.timeLimit(.minutes(5))) struct DatabaseTests {
-    @Test func `every commit reaches the disk and what is erased is overwritten`() async throws {
+    @Test func `security 61, 75: every commit reaches the disk and what is erased is overwritten`() async throws {
         let fixture = try Fixture()
         let pragmas = try await fixture.database.maintain { db in
             try ["synchronous", "secure_delete", "foreign_keys", "busy_timeout"].map { name in
@@ -20,7 +20,7 @@ import Testing
         #expect(mode == "wal")
     }
 
-    @Test func `files are for their owner alone`() throws {
+    @Test func `security 92: files are for their owner alone`() throws {
         let fixture = try Fixture()
         #expect(DatabaseFile.mode(of: fixture.directory) == 0o700)
         for suffix in ["", "-wal", "-shm"] {
@@ -29,7 +29,7 @@ import Testing
         #expect(fixture.database.warnings == [])
     }
 
-    @Test func `an open file is closed to others and an open directory is named`() throws {
+    @Test func `security 92: an open file is closed to others and an open directory is named`() throws {
         let fixture = try Fixture()
         fixture.database.close()
         chmod(fixture.path, 0o644)

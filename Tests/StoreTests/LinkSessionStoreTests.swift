@@ -77,7 +77,7 @@ import Testing
         #expect(try await store.bind(token: token, browser: "another") == nil)
     }
 
-    @Test func `a state counts once, even for two callbacks at the same instant`() async throws {
+    @Test func `security 2: a state counts once, even for two callbacks at the same instant`() async throws {
         let fixture = try Fixture()
         let session = try await begun(fixture)
         let found = try await withThrowingTaskGroup(of: PendingAuthorization?.self) { group in
@@ -97,7 +97,7 @@ import Testing
         #expect(try await consume(fixture) == nil)
     }
 
-    @Test func `another browser or provider neither gets nor uses up a state`() async throws {
+    @Test func `security 4, 8: another browser or provider neither gets nor uses up a state`() async throws {
         let fixture = try Fixture()
         _ = try await begun(fixture)
         #expect(try await consume(fixture, browser: "another") == nil)
@@ -143,7 +143,7 @@ import Testing
         #expect(try await store.session(completed.id)?.status == .completed)
     }
 
-    @Test func `verifier, nonce and state are nowhere in the clear`() async throws {
+    @Test func `security 13, 91: verifier, nonce and state are nowhere in the clear`() async throws {
         let fixture = try Fixture()
         _ = try await begun(fixture)
         for marker in ["verifier-EXAMPLE", "nonce-EXAMPLE", "state-EXAMPLE", "browser-EXAMPLE"] {
@@ -169,7 +169,7 @@ import Testing
         #expect(try await consume(fixture) == nil)
     }
 
-    @Test func `a user has a bounded number of open sessions, the oldest makes room`() async throws {
+    @Test func `security 106: a user has a bounded number of open sessions, the oldest makes room`() async throws {
         let fixture = try Fixture()
         let store = fixture.database.linkSessions
         var sessions: [LinkSession] = []
@@ -184,7 +184,7 @@ import Testing
         #expect(try await store.session(other.id) != nil)
     }
 
-    @Test func `a session has a bounded number of requests out`() async throws {
+    @Test func `security 106: a session has a bounded number of requests out`() async throws {
         let fixture = try Fixture()
         let session = try await begun(fixture, state: "0")
         for number in 1..<20 {
@@ -196,7 +196,7 @@ import Testing
         #expect(open == Array(12..<20))
     }
 
-    @Test func `expired sessions are swept an hour later, with their requests`() async throws {
+    @Test func `security 3: expired sessions are swept an hour later, with their requests`() async throws {
         let fixture = try Fixture()
         let session = try await begun(fixture)
         fixture.time.advance(by: .seconds(600 + 3599))

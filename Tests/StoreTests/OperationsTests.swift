@@ -75,7 +75,7 @@ import Testing
 }
 
 @Suite(.timeLimit(.minutes(5))) struct APIKeyStoreTests {
-    @Test func `a key is shown once, found by its secret, and stored as a hash`() async throws {
+    @Test func `security 93: a key is shown once, found by its secret, and stored as a hash`() async throws {
         let fixture = try Fixture()
         let keys = fixture.database.apiKeys
         let (key, secret) = try await keys.create(name: "app", scopes: [.accountsRead, .linksWrite])
@@ -93,7 +93,7 @@ import Testing
         }
     }
 
-    @Test func `a key revoked here counts at once, one revoked elsewhere within a second`() async throws {
+    @Test func `security 93: a key revoked here counts at once, one revoked elsewhere within a second`() async throws {
         let fixture = try Fixture()
         let other = try fixture.another()
         defer { other.close() }
@@ -124,7 +124,7 @@ import Testing
         #expect(try fixture.database.apiKeys.authenticate(text) == nil)
     }
 
-    @Test func `a key expires on time`() async throws {
+    @Test func `security 93: a key expires on time`() async throws {
         let fixture = try Fixture()
         let (_, secret) = try await fixture.database.apiKeys.create(
             name: "app", scopes: [.admin], expiresAt: fixture.time.now() + .milliseconds(500))
@@ -134,7 +134,7 @@ import Testing
         #expect(try fixture.database.apiKeys.authenticate(text) == nil)
     }
 
-    @Test func `the last use is written once a minute`() async throws {
+    @Test func `security 93: the last use is written once a minute`() async throws {
         let fixture = try Fixture()
         let keys = fixture.database.apiKeys
         let (_, secret) = try await keys.create(name: "app", scopes: [.admin])

@@ -118,7 +118,8 @@ import Testing
         #expect(try await fixture.database.revocations.count() == 1)
     }
 
-    @Test func `what does not open is named, and neither stops the walk nor is sealed anew`() async throws {
+    @Test func `security 89: what does not open is named, and neither stops the walk nor is sealed anew`() async throws
+    {
         let (fixture, account) = try await populated()
         let id = account.id.rawValue
         try await fixture.database.maintain { db in
@@ -152,7 +153,9 @@ extension VaultUse: Hashable {
 }
 
 @Suite(.timeLimit(.minutes(5))) struct ErasureTests {
-    @Test func `tokens are never in the clear, and nothing of an unlinked account is left`() async throws {
+    @Test func `security 75, 91: tokens are never in the clear, and nothing of an unlinked account is left`()
+        async throws
+    {
         let fixture = try Fixture()
         // Bystanders around it, so that its rows share pages with others.
         for number in 0..<30 { try await fixture.link("\(number)") }
@@ -200,7 +203,7 @@ extension VaultUse: Hashable {
         #expect(try await fixture.changes().filter { $0.accountID == account.id }.map(\.patch) == [nil, nil, nil, nil])
     }
 
-    @Test func `a replaced profile leaves nothing of the old one in the file`() async throws {
+    @Test func `security 75: a replaced profile leaves nothing of the old one in the file`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link(profile: .example(name: "Old-MARKER-EXAMPLE"), nextSyncAfter: .zero)
         let found = try #require(

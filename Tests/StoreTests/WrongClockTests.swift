@@ -6,7 +6,7 @@ import Testing
 
 /// What was written by a clock that was ahead, and has been put right since.
 @Suite struct WrongClockTests {
-    @Test func `an account that waits longer than any may is due`() async throws {
+    @Test func `security 68: an account that waits longer than any may is due`() async throws {
         let fixture = try Fixture()
         let right = fixture.time.now()
         fixture.time.jump(to: right + .seconds(400 * 86_400))

@@ -144,7 +144,8 @@ import Transfer
         #expect(try await fixture.account(id).status == .active)
     }
 
-    @Test func `a second 401 means that consent was revoked, and is not tried a third time`() async throws {
+    @Test func `security 65: a second 401 means that consent was revoked, and is not tried a third time`() async throws
+    {
         let fixture = try Fixture()
         let id = try await fixture.link()
         let before = try fixture.document(id)

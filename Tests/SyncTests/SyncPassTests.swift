@@ -149,7 +149,7 @@ struct SyncPassTests {
         #expect(try await dueNow(fixture).values.allSatisfy { $0 == 0 })
     }
 
-    @Test func `providers that do not answer keep no slot from another`() async throws {
+    @Test func `security 38, 64: providers that do not answer keep no slot from another`() async throws {
         let names = ["alpha", "beta", "gamma"]
         let fixture = try Fixture(manifests: names.map { Fixture.manifest($0, rotation: "reusable") })
         for (index, name) in names.enumerated() { _ = try await link(12, fixture, at: name, from: index * 100 + 1) }

@@ -28,7 +28,7 @@ import Testing
         "https://user@example.com/", "https://user:EXAMPLE@example.com/", "https://example.com@127.0.0.1/",
         "https://@example.com/",
     ])
-    func `refuses what is private, local, not https or carries a user name`(url: String) throws {
+    func `security 83: refuses what is private, local, not https or carries a user name`(url: String) throws {
         let failure = #expect(throws: TransferError.self) { try DestinationPolicy().check(url: url) }
         guard case .destinationRefused? = failure else {
             Issue.record("\(url): \(String(describing: failure))")
@@ -48,7 +48,7 @@ import Testing
         "https://" + String(repeating: "a", count: 64) + ".com/",
         "https://example.com/" + String(repeating: "a", count: 20_000),
     ])
-    func `takes only absolute URLs that every parser reads alike`(url: String) throws {
+    func `security 83: takes only absolute URLs that every parser reads alike`(url: String) throws {
         let failure = #expect(throws: TransferError.self) { try DestinationPolicy().check(url: url) }
         switch failure {
         case .invalidRequest?: break
@@ -85,12 +85,12 @@ import Testing
     }
 
     @Test(arguments: ["http://127.0.0.2/", "http://sub.localhost/", "https://10.0.0.1/", "http://example.com/"])
-    func `allows no other host because of those`(url: String) {
+    func `security 83: allows no other host because of those`(url: String) {
         let policy = DestinationPolicy(allowedPrivateHosts: ["127.0.0.1", "localhost", "::1"])
         #expect(throws: TransferError.self) { try policy.check(url: url) }
     }
 
-    @Test func `judges the address that a name resolves to`() throws {
+    @Test func `security 83: judges the address that a name resolves to`() throws {
         let policy = DestinationPolicy(allowedPrivateHosts: ["127.0.0.1", "idp.corp"])
         let stranger = try policy.check(url: "https://example.com/")
         let corporate = try policy.check(url: "https://idp.corp/")
@@ -128,7 +128,9 @@ import Testing
     // MARK: At the socket
 
     @Test(arguments: ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[fd00::1]", "[64:ff9b::7f00:1]", "0.0.0.0"])
-    func `refuses a name that resolves to a private address when the socket is opened`(address: String) async throws {
+    func `security 83: refuses a name that resolves to a private address when the socket is opened`(address: String)
+        async throws
+    {
         let server = try LoopbackServer.answering(.response())
         defer { server.stop() }
         let transport = try makeTransport(

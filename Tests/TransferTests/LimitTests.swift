@@ -6,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(5))) struct LimitTests {
     private let clock = ContinuousClock()
 
-    @Test func `ends a body that comes one byte at a time at the total deadline`() async throws {
+    @Test func `security 38: ends a body that comes one byte at a time at the total deadline`() async throws {
         let server = try LoopbackServer { connection in
             guard connection.readRequest() != nil else { return }
             connection.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -24,7 +24,7 @@ import Testing
         await server.allClosed()
     }
 
-    @Test func `ends header lines that never stop at the total deadline`() async throws {
+    @Test func `security 38: ends header lines that never stop at the total deadline`() async throws {
         let server = try LoopbackServer { connection in
             guard connection.readRequest() != nil else { return }
             connection.trickle(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8), everyMilliseconds: 20)
@@ -53,7 +53,9 @@ import Testing
         #expect(failure == .timedOut(host: "127.0.0.1"))
     }
 
-    @Test func `gives up a handshake that does not come at the connect deadline, with nothing sent`() async throws {
+    @Test func `security 38: gives up a handshake that does not come at the connect deadline, with nothing sent`()
+        async throws
+    {
         let server = try LoopbackServer { $0.waitForClose() }
         defer { server.stop() }
         let transport = try makeTransport()
@@ -105,7 +107,7 @@ import Testing
         #expect(server.acceptedCount == (keepsAlive ? 1 : 2))
     }
 
-    @Test func `takes a body of exactly the limit and not one byte more`() async throws {
+    @Test func `security 37: takes a body of exactly the limit and not one byte more`() async throws {
         let server = try LoopbackServer.answering(byPath: [
             "/fits": .response("200 OK", [], String(repeating: "a", count: 1000)),
             "/over": .response("200 OK", [], String(repeating: "a", count: 1001)),
@@ -119,7 +121,7 @@ import Testing
         #expect(failure == .responseTooLarge(limit: 1000))
     }
 
-    @Test func `counts the body after decompression, bomb or not`() async throws {
+    @Test func `security 37: counts the body after decompression, bomb or not`() async throws {
         let bomb = try gzip(String(repeating: "0", count: 32 << 20))
         #expect(bomb.count < 100_000)
         let small = try gzip(#"{"id":"1"}"#)

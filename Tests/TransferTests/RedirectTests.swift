@@ -8,7 +8,7 @@ import Testing
     }
 
     @Test(arguments: ["301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"])
-    func `gives a redirect back where none was asked to be followed`(status: String) async throws {
+    func `security 31: gives a redirect back where none was asked to be followed`(status: String) async throws {
         let server = try LoopbackServer.answering(redirecting(status, "/next"))
         defer { server.stop() }
         let transport = try makeTransport()
@@ -49,7 +49,7 @@ import Testing
         #expect(server.requests.count == 1)
     }
 
-    @Test func `drops credentials for good once the origin changes`() async throws {
+    @Test func `security 31: drops credentials for good once the origin changes`() async throws {
         let other = try LoopbackServer { connection in
             while let request = connection.readRequest() {
                 let home = request.path.dropFirst("/away?".count)

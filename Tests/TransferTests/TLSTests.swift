@@ -32,7 +32,7 @@ final class TLSTests {
     }
 
     @Test(arguments: ["unknown authority", "self-signed", "wrong host", "expired"])
-    func `refuses a certificate that proves nothing`(fault: String) async throws {
+    func `security 32: refuses a certificate that proves nothing`(fault: String) async throws {
         var caFile: String? = certificates.caFile
         switch fault {
         case "unknown authority":
@@ -66,7 +66,7 @@ final class TLSTests {
         #expect(response.status == 200)
     }
 
-    @Test func `speaks nothing older than TLS 1.2`() async throws {
+    @Test func `security 32: speaks nothing older than TLS 1.2`() async throws {
         try certificates.issue("good")
         let front = try TLSFront(server, certificates, certificate: "good", version: .tls1_1)
         defer { front.stop() }

@@ -27,7 +27,7 @@ import Testing
         } catch { return error }
     }
 
-    @Test func `error_description_10mb`() async throws {
+    @Test func `security 36, 37: error_description_10mb`() async throws {
         let body = #"{"error":"invalid_grant","error_description":""# + String(repeating: "A", count: 10 << 20) + #""}"#
         let server = try LoopbackServer.answering(
             .response("400 Bad Request", ["Content-Type: application/json"], body))
@@ -37,7 +37,7 @@ import Testing
         #expect(error.mayHaveBeenSent)
     }
 
-    @Test func `content_length_too_long`() async throws {
+    @Test func `security 36: content_length_too_long`() async throws {
         let server = try LoopbackServer { connection in
             guard connection.readRequest() != nil else { return }
             connection.write(
@@ -53,7 +53,7 @@ import Testing
         #expect(error.mayHaveBeenSent)
     }
 
-    @Test func `slow_body`() async throws {
+    @Test func `security 36, 38: slow_body`() async throws {
         let server = try LoopbackServer { connection in
             guard connection.readRequest() != nil else { return }
             connection.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")

@@ -199,7 +199,9 @@ import Transfer
         "acc_0000000000000000000000000Z", "583231", "%00", "..%2F..", "acc_00000000000000000000000000%20",
         "'%20OR%201=1",
     ])
-    func `ids of nothing, and of other things, are not found, all in the same way`(id: String) async throws {
+    func `security 104: ids of nothing, and of other things, are not found, all in the same way`(id: String)
+        async throws
+    {
         try await Service.run { service in
             let key = try await service.fullKey()
             for (method, rest) in [
@@ -213,7 +215,7 @@ import Transfer
         }
     }
 
-    @Test func `unlinking revokes at the provider and leaves nothing`() async throws {
+    @Test func `security 71: unlinking revokes at the provider and leaves nothing`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             let id = try await service.link(user: "42")

@@ -21,7 +21,7 @@ import Testing
         ("POST", "/v1/accounts/\(account)/access-token", .tokensRead), ("GET", "/v1/providers", .accountsRead),
     ]
 
-    @Test func `each call asks for its own scope and no other one will do`() async throws {
+    @Test func `security 104: each call asks for its own scope and no other one will do`() async throws {
         try await Service.run { service in
             for scope in APIKeyScope.allCases {
                 let key = try await service.key(scope)
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test func `without a key, and with a wrong one, nothing is answered`() async throws {
+    @Test func `security 94: without a key, and with a wrong one, nothing is answered`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             for call in Self.calls where call.method != "HEAD" {
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test func `a revoked key is no key`() async throws {
+    @Test func `security 93: a revoked key is no key`() async throws {
         try await Service.run { service in
             let (key, secret) = try await service.database.apiKeys.create(name: "x", scopes: [.accountsRead])
             let text = secret.reveal { $0 }
@@ -106,7 +106,7 @@ import Testing
         }
     }
 
-    @Test func `a key in an address is refused even where it is right, and never repeated`() async throws {
+    @Test func `security 93: a key in an address is refused even where it is right, and never repeated`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             for query in [
@@ -124,7 +124,7 @@ import Testing
         }
     }
 
-    @Test func `an address that guesses keys is slowed down, one with a right key is not`() async throws {
+    @Test func `security 106: an address that guesses keys is slowed down, one with a right key is not`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             var statuses: [Int] = []
@@ -142,7 +142,7 @@ import Testing
         }
     }
 
-    @Test func `no call is open to other origins`() async throws {
+    @Test func `security 103: no call is open to other origins`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             for call in Self.calls {

@@ -38,7 +38,9 @@ import Transfer
     }
 
     @Test(arguments: cases)
-    func `does with a callback what it must`(item: Case) async throws {
+    func `security 2, 3, 4, 8, 11, 16, 19, 20, 21, 22, 23, 24, 25: does with a callback what it must`(item: Case)
+        async throws
+    {
         try await Service.run { service in
             let browser = Browser(service: service)
             // The one provider here whose metadata promises `iss` plays the two cases that are about it.
@@ -139,7 +141,7 @@ import Transfer
         return ("GET", [], query)
     }
 
-    @Test func `bad states all look the same`() async throws {
+    @Test func `security 94: bad states all look the same`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             _ = try await browser.start(try await service.linkPath(Self.session))
@@ -155,7 +157,7 @@ import Transfer
         }
     }
 
-    @Test func `two copies at the same instant make one token request`() async throws {
+    @Test func `security 2: two copies at the same instant make one token request`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let state = try await browser.start(try await service.linkPath(Self.session))
@@ -194,7 +196,7 @@ import Transfer
         }
     }
 
-    @Test func `the code leaves the address bar and the page says what was linked`() async throws {
+    @Test func `security 28, 102: the code leaves the address bar and the page says what was linked`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let state = try await browser.start(try await service.linkPath(Self.session))
@@ -221,7 +223,7 @@ import Transfer
         }
     }
 
-    @Test func `a failed exchange ends at a clean address as well`() async throws {
+    @Test func `security 28, 98: a failed exchange ends at a clean address as well`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let state = try await browser.start(try await service.linkPath(Self.session))
@@ -237,7 +239,9 @@ import Transfer
         }
     }
 
-    @Test func `an account that another user holds stays there, and nobody learns whose it is`() async throws {
+    @Test func `security 58: an account that another user holds stays there, and nobody learns whose it is`()
+        async throws
+    {
         try await Service.run { service in
             let held = try await service.link(user: "42")
             let browser = Browser(service: service)

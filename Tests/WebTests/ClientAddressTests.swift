@@ -29,11 +29,11 @@ import Testing
             .description
     }
 
-    @Test func `believes nobody by default`() throws {
+    @Test func `security 108: believes nobody by default`() throws {
         #expect(try client("192.0.2.1", ["198.51.100.7"], trusted: []) == "192.0.2.1")
     }
 
-    @Test func `believes a trusted proxy and no hop to the left of the first stranger`() throws {
+    @Test func `security 108: believes a trusted proxy and no hop to the left of the first stranger`() throws {
         let trusted = ["10.0.0.0/8", "2001:db8::/32"]
         #expect(try client("10.1.2.3", ["203.0.113.9"], trusted: trusted) == "203.0.113.9")
         #expect(try client("10.1.2.3", ["1.1.1.1, 203.0.113.9, 10.9.9.9"], trusted: trusted) == "203.0.113.9")

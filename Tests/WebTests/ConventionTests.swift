@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    @Test func `bodies have a limit, a type and a syntax`() async throws {
+    @Test func `security 103, 108: bodies have a limit, a type and a syntax`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             let path = "/v1/link-sessions"
@@ -133,7 +133,7 @@ import Testing
         }
     }
 
-    @Test func `a chunked body is cut off at the limit as well`() async throws {
+    @Test func `security 108: a chunked body is cut off at the limit as well`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             let chunk = Array("10000\r\n".utf8) + [UInt8](repeating: 0x20, count: 65_536) + Array("\r\n".utf8)
@@ -161,7 +161,7 @@ import Testing
         }
     }
 
-    @Test func `heads have limits`() async throws {
+    @Test func `security 108: heads have limits`() async throws {
         try await Service.run { service in
             let long = String(repeating: "a", count: 40_000)
             let field = try await service.client.send("GET", "/healthz", [("X-Long", long)])
@@ -185,7 +185,7 @@ import Testing
         "POST /v1/link-sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
         "GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\u{0}b\r\n\r\n",
     ])
-    func `refuses what is no request, or two at once`(text: String) async throws {
+    func `security 108: refuses what is no request, or two at once`(text: String) async throws {
         try await Service.run { service in
             let responses = try await service.client.exchange([Array(text.utf8)])
             #expect(responses.count == 1)
@@ -195,7 +195,7 @@ import Testing
         }
     }
 
-    @Test func `slow heads and slow bodies are not waited for`() async throws {
+    @Test func `security 108: slow heads and slow bodies are not waited for`() async throws {
         // One short limit at a time: on a slow machine another would end what is not asked about.
         func run(
             _ timeouts: WebServer.Settings.Timeouts, _ body: @Sendable (Service) async throws -> Void
@@ -253,7 +253,7 @@ import Testing
         }
     }
 
-    @Test func `the log names the client that a trusted proxy names`() async throws {
+    @Test func `security 108: the log names the client that a trusted proxy names`() async throws {
         var options = Service.Options()
         options.trustedProxies = ["127.0.0.0/8"]
         try await Service.run(options) { service in
@@ -266,7 +266,7 @@ import Testing
         }
     }
 
-    @Test func `an unexpected error says nothing of itself`() async throws {
+    @Test func `security 98: an unexpected error says nothing of itself`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             service.database.close()

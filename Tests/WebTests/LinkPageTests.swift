@@ -13,7 +13,8 @@ import Transfer
 @Suite(.timeLimit(.minutes(5))) struct LinkPageTests {
     static let session = #"{"user_id":"42","user_label":"alice@example.com","provider":"alpha"}"#
 
-    @Test func `the page names the application, the user and the provider, and its button leads to the provider`()
+    @Test
+    func `security 6: the page names the application, the user and the provider, and its button leads to the provider`()
         async throws
     {
         try await Service.run { service in
@@ -37,7 +38,7 @@ import Transfer
         }
     }
 
-    @Test func `what stands in the link's query reaches nobody`() async throws {
+    @Test func `security 27: what stands in the link's query reaches nobody`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let path = try await service.linkPath(#"{"user_id":"42","provider":"alpha","confirm":false}"#)
@@ -50,7 +51,7 @@ import Transfer
         }
     }
 
-    @Test func `without confirmation the browser goes straight on, once it navigates`() async throws {
+    @Test func `security 7: without confirmation the browser goes straight on, once it navigates`() async throws {
         try await Service.run { service in
             let path = try await service.linkPath(#"{"user_id":"42","provider":"alpha","confirm":false}"#)
             let browser = Browser(service: service)
@@ -84,7 +85,7 @@ import Transfer
         }
     }
 
-    @Test func `the cookie is as strict as the address allows`() async throws {
+    @Test func `security 101: the cookie is as strict as the address allows`() async throws {
         try await Service.run { service in
             let response = try await Browser(service: service).get(try await service.linkPath(Self.session))
             let cookie = try #require(response["set-cookie"])
@@ -103,7 +104,7 @@ import Transfer
         }
     }
 
-    @Test func `another browser can't take the link over`() async throws {
+    @Test func `security 4: another browser can't take the link over`() async throws {
         try await Service.run { service in
             let path = try await service.linkPath(Self.session)
             let (first, second) = (Browser(service: service), Browser(service: service))
@@ -119,7 +120,9 @@ import Transfer
         }
     }
 
-    @Test func `another user at the same browser gets another secret, and what the one before began can't be ended`()
+    @Test
+    func
+        `security 5: another user at the same browser gets another secret, and what the one before began can't be ended`()
         async throws
     {
         try await Service.run { service in
@@ -139,7 +142,7 @@ import Transfer
         }
     }
 
-    @Test func `HEAD and prefetching bind nothing and start nothing`() async throws {
+    @Test func `security 7, 19: HEAD and prefetching bind nothing and start nothing`() async throws {
         try await Service.run { service in
             let path = try await service.linkPath(#"{"user_id":"42","provider":"alpha","confirm":false}"#)
             let bot = Browser(service: service)
@@ -189,7 +192,7 @@ import Transfer
         ("Origin", "https://accounts.example.com.evil.example", false),
         ("Origin", "null", true), ("X-Nothing", "1", true),
     ])
-    func `forms come from our own pages`(name: String, value: String, passes: Bool) async throws {
+    func `security 7: forms come from our own pages`(name: String, value: String, passes: Bool) async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let path = try await service.linkPath(Self.session)
@@ -200,7 +203,7 @@ import Transfer
         }
     }
 
-    @Test func `forms carry this session's own token, once, and this browser's own cookie`() async throws {
+    @Test func `security 7: forms carry this session's own token, once, and this browser's own cookie`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let path = try await service.linkPath(Self.session)
@@ -242,7 +245,9 @@ import Transfer
         }
     }
 
-    @Test func `the chooser shows what is linked and can be linked, and unlinks after asking`() async throws {
+    @Test func `security 104: the chooser shows what is linked and can be linked, and unlinks after asking`()
+        async throws
+    {
         try await Service.run { service in
             let mine = try await service.link(user: "42")
             let theirs = try await service.link(user: "43", subject: 7, login: "mallory")
@@ -299,7 +304,7 @@ import Transfer
         }
     }
 
-    @Test func `an address that starts without end is slowed down`() async throws {
+    @Test func `security 106: an address that starts without end is slowed down`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)
             let path = try await service.linkPath(Self.session)
@@ -313,7 +318,7 @@ import Transfer
         }
     }
 
-    @Test func `an address that guesses links is not listened to for a while`() async throws {
+    @Test func `security 106: an address that guesses links is not listened to for a while`() async throws {
         try await Service.run { service in
             let path = try await service.linkPath(Self.session)
             let browser = Browser(service: service)

@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    @Test func `the address does not follow the request's host`() async throws {
+    @Test func `security 17: the address does not follow the request's host`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             let response = try await service.call(

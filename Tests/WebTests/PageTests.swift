@@ -43,7 +43,7 @@ import Testing
         return pages
     }
 
-    @Test func `every page is fenced in`() async throws {
+    @Test func `security 28, 29: every page is fenced in`() async throws {
         try await Service.run { service in
             let pages = try await pages(service)
             #expect(pages.count == 14)
@@ -66,7 +66,8 @@ import Testing
         }
     }
 
-    @Test func `every page has a language, a title, one heading and nothing from elsewhere`() async throws {
+    @Test func `security 28: every page has a language, a title, one heading and nothing from elsewhere`() async throws
+    {
         try await Service.run { service in
             for (name, page) in try await pages(service) {
                 let text = page.text
@@ -85,7 +86,7 @@ import Testing
         }
     }
 
-    @Test func `a form may lead to where the link leads`() async throws {
+    @Test func `security 30: a form may lead to where the link leads`() async throws {
         try await Service.run { service in
             let page = try await Browser(service: service).get(try await service.linkPath(CallbackTests.session))
             #expect(page["content-security-policy"]?.contains("form-action 'self' https:;") == true)
@@ -125,7 +126,7 @@ import Testing
             "\(comment)")
     }
 
-    @Test func `hostile names and labels stay text`() async throws {
+    @Test func `security 23: hostile names and labels stay text`() async throws {
         func shown(label: String, login: String, application: String, provider: String) async throws -> [String:
             RawResponse]
         {
@@ -168,7 +169,7 @@ import Testing
         }
     }
 
-    @Test func `the interface for programs passes hostile names on as data`() async throws {
+    @Test func `security 23, 107: the interface for programs passes hostile names on as data`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             service.world.state.withLock {
@@ -188,7 +189,7 @@ import Testing
         }
     }
 
-    @Test func `text from outside is shortened and stripped of what would disorder it`() {
+    @Test func `security 23: text from outside is shortened and stripped of what would disorder it`() {
         #expect(DisplayText.bounded("a\u{0}b\u{202e}c\u{2028}d\u{1b}[31m", 80) == "abcd[31m")
         #expect(DisplayText.bounded(String(repeating: "x", count: 200), 10) == String(repeating: "x", count: 9) + "…")
         #expect(DisplayText.initials(of: "GitHub") == "Gi")

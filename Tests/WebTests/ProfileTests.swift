@@ -10,7 +10,7 @@ import Transfer
 @testable import Web
 
 @Suite(.timeLimit(.minutes(5))) struct ProfileTests {
-    @Test func `a profile is served as stored, with its validators`() async throws {
+    @Test func `security 107: a profile is served as stored, with its validators`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()
             let id = try await service.link(user: "42")

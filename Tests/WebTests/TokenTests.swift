@@ -10,7 +10,7 @@ import Transfer
 @testable import Web
 
 @Suite(.timeLimit(.minutes(5))) struct TokenTests {
-    @Test func `hands out a valid token and lets nobody keep it`() async throws {
+    @Test func `security 104: hands out a valid token and lets nobody keep it`() async throws {
         try await Service.run { service in
             let key = try await service.key(.tokensRead)
             let id = try await service.link(user: "42")
