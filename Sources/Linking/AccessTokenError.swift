@@ -9,10 +9,9 @@ package enum AccessTokenError: Error, Equatable {
     case gone
     /// The grant is dead, and the account says so.
     case relink(AccountProblem.Code, detail: String)
-    /// The provider refuses our registration; the word is its error code.
-    case clientRefused(String)
-    /// The token endpoint asked for a pause. `everyone`: it concerns every account of the provider.
-    case limited(until: Timestamp, everyone: Bool)
+    /// The token endpoint's answer, which ends no grant; the word is its error code, or what it was instead.
+    case answer(Failure, word: String)
+    /// Another process has it in hand.
     case unavailable(String)
     case request(ProviderRequestError)
     case server(AuthorizationServerError)
@@ -26,8 +25,8 @@ package enum AccessTokenError: Error, Equatable {
         switch self {
         case .gone, .unavailable, .store: .retry
         case .relink(let code, _): .relink(code)
-        case .clientRefused, .damaged: .fixConfiguration
-        case .limited(let until, let everyone): .wait(until: until, everyone: everyone)
+        case .answer(let failure, _): failure.disposition
+        case .damaged: .fixConfiguration
         case .request(let error): error.disposition
         case .server(let error): error.disposition
         }
@@ -37,8 +36,7 @@ package enum AccessTokenError: Error, Equatable {
         switch self {
         case .gone, .unavailable, .store: .providerUnavailable
         case .relink(let code, _): code
-        case .clientRefused: .clientRefused
-        case .limited: .rateLimited
+        case .answer(let failure, _): failure.problemCode
         case .damaged: .credentialDamaged
         case .request(let error): error.problemCode
         case .server(let error): error.problemCode
@@ -49,8 +47,10 @@ package enum AccessTokenError: Error, Equatable {
         switch self {
         case .gone: "The account is not linked any more."
         case .relink(_, let detail): detail
-        case .clientRefused(let word): "The provider refuses this service's registration (\(word))."
-        case .limited(let until, _): "The provider asked for a pause until \(until)."
+        case .answer(.throttled(let until, _), _): "The provider asked for a pause until \(until)."
+        case .answer(.registrationRefused, let word): "The provider refuses this service's registration (\(word))."
+        case .answer(.requestRefused, let word): "The provider refuses what this service asks for (\(word))."
+        case .answer(_, let word): "The token endpoint gave no usable answer (\(word))."
         case .unavailable(let detail): detail
         case .request(let error): error.detail
         case .server(let error): error.detail
@@ -63,7 +63,7 @@ package enum AccessTokenError: Error, Equatable {
     var leavesTokenUsable: Bool {
         switch self {
         case .gone, .relink, .damaged: false
-        case .clientRefused, .limited, .unavailable, .request, .server, .store: true
+        case .answer, .unavailable, .request, .server, .store: true
         }
     }
 }

@@ -230,9 +230,12 @@ package struct AccountLinking: Sendable {
                     response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt)
             } catch {
                 let said = TokenEndpoint.detail(of: response, dialect: provider.tokenDialect).map { " (\($0))" } ?? ""
-                throw error.disposition == .fixConfiguration
-                    ? LinkFailure("client_refused", "The provider refuses this service: \(error.word)\(said).")
-                    : LinkFailure(Self.code(for: error), "The code could not be exchanged: \(error.word)\(said).")
+                let code = Self.code(for: provider.failure(error, of: response, now: time.now()))
+                throw LinkFailure(
+                    code,
+                    (code == "client_refused"
+                        ? "The provider refuses this service: " : "The code could not be exchanged: ")
+                        + "\(error.word)\(said).")
             }
         } catch let failure as LinkFailure {
             throw failure
@@ -323,10 +326,11 @@ package struct AccountLinking: Sendable {
         disposition == .fixConfiguration ? "client_refused" : "provider_unavailable"
     }
 
-    private static func code(for error: TokenRequestError) -> String {
-        switch error {
-        case .refused: "provider_error"
-        case .unavailable, .malformed: "provider_unavailable"
+    private static func code(for failure: Failure) -> String {
+        switch failure {
+        case .registrationRefused, .requestRefused: "client_refused"
+        case .throttled, .providerDown, .answerUnreadable: "provider_unavailable"
+        case .grantRefused, .scopeLost, .personGone, .unknown: "provider_error"
         }
     }
 

@@ -128,21 +128,17 @@ package enum ProfileFetchFailure: Error, Sendable, Equatable {
 
     package var disposition: Disposition {
         switch self {
-        case .resource(let failure): failure.disposition
+        case .resource(let failure): failure.failure.disposition
         case .request(let error): error.disposition
         case .server(let error): error.disposition
-        case .unreadable, .mapping: .retry
+        case .unreadable, .mapping: Failure.answerUnreadable.disposition
         }
     }
 
     package var problemCode: AccountProblem.Code {
         switch self {
-        case .resource(.unauthorized): .consentRevoked
-        case .resource(.insufficientScope): .scopeLost
-        case .resource(.limited): .rateLimited
-        case .resource(.unavailable): .providerUnavailable
-        case .resource(.gone): .userSuspended
-        case .resource(.refused), .unreadable, .mapping: .unexpectedResponse
+        case .resource(let failure): failure.failure.problemCode
+        case .unreadable, .mapping: Failure.answerUnreadable.problemCode
         case .request(let error): error.problemCode
         case .server(let error): error.problemCode
         }

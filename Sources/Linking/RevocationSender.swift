@@ -166,7 +166,7 @@ package struct RevocationSender: Sendable {
             renewed = held.refreshed(by: answer.credential)
         } catch let error as TokenRequestError {
             // The grant is dead; what the provider says of the old token settles it.
-            if case .relink = error.disposition { return held }
+            if error.failure == .grantRefused { return held }
             return nil
         } catch {
             return nil

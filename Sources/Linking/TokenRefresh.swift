@@ -218,40 +218,20 @@ struct TokenRefresh: Sendable {
     ) async throws -> Outcome {
         let stored = lease.stored
         let account = lease.account.id
-        switch error.disposition {
-        case .relink:
-            let expired = stored.credential.refreshTokenExpiresAt.map { $0 <= time.now() } ?? false
-            let mayBeLost = lease.wasInDoubt && provider.refreshRotation != .reusable
-            let code: AccountProblem.Code = mayBeLost ? .rotationLost : expired ? .refreshExpired : .consentRevoked
-            let refusal = await relink(account, stored, code: code, detail: Self.sentence(for: code))
-            // Marked only if the row is as it was: another's newer credential is the answer.
-            guard let current = try await database.credentials.read(account) else { return .failure(.gone) }
-            return current.generation == stored.generation ? .failure(refusal) : .success(current)
-        case .fixConfiguration:
-            // A scope or a parameter that is refused may be this account's alone.
-            if error == .refused(.invalidClient) || error == .refused(.unauthorizedClient) {
-                await client.pause(
-                    provider.id, for: .seconds(600), reason: .registrationRefused(error.word))
+        let failure = provider.failure(error, of: response, now: time.now())
+        guard failure == .grantRefused else {
+            if let pause = failure.providerPause {
+                await client.pause(provider.id, for: pause, reason: .registrationRefused(error.word))
             }
-            return await abandon(lease, mayBeSpent: false, .clientRefused(error.word))
-        default:
-            return await abandon(
-                lease, mayBeSpent: error.tokenMayBeSpent,
-                limit(error, response, provider: provider)
-                    ?? .unavailable("The token endpoint gave no usable answer (\(error.word))."))
+            return await abandon(lease, mayBeSpent: error.tokenMayBeSpent, .answer(failure, word: error.word))
         }
-    }
-
-    /// A 429, or another refusal below 500 that announces a limit, is no failure of the account.
-    private func limit(
-        _ error: TokenRequestError, _ response: TransferResponse, provider: Provider
-    ) -> AccessTokenError? {
-        guard case .unavailable(let status) = error, status < 500 else { return nil }
-        let now = time.now()
-        if let signal = provider.limitSignal(in: response, now: now) {
-            return .limited(until: signal.until, everyone: signal.reach == .everyone)
-        }
-        return status == 429 ? .limited(until: now + LimitSignal.waitDefault, everyone: false) : nil
+        let expired = stored.credential.refreshTokenExpiresAt.map { $0 <= time.now() } ?? false
+        let mayBeLost = lease.wasInDoubt && provider.refreshRotation != .reusable
+        let code: AccountProblem.Code = mayBeLost ? .rotationLost : expired ? .refreshExpired : failure.problemCode
+        let refusal = await relink(account, stored, code: code, detail: Self.sentence(for: code))
+        // Marked only if the row is as it was: another's newer credential is the answer.
+        guard let current = try await database.credentials.read(account) else { return .failure(.gone) }
+        return current.generation == stored.generation ? .failure(refusal) : .success(current)
     }
 
     private func abandon(_ lease: Lease, mayBeSpent: Bool, _ error: AccessTokenError) async -> Outcome {

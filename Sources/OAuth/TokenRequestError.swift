@@ -9,19 +9,21 @@ package enum TokenRequestError: Error, Equatable {
     /// A success (2xx) that is no token response.
     case malformed(reason: String)
 
-    /// What a caller does next. `.relink` is to be believed only after the stored row was read again: another may have
-    /// refreshed in the meantime.
-    package var disposition: Disposition {
+    /// By the answer's own words. `.grantRefused` is to be believed only after the stored row was read again: another may
+    /// have refreshed in the meantime. Whether a refusal is a limit, `Provider` knows.
+    package var failure: Failure {
         switch self {
         case .refused(let code):
             switch code {
-            case .invalidGrant, .accessDenied, .interactionRequired: .relink(.consentRevoked)
-            case .invalidRequest, .invalidClient, .unauthorizedClient, .unsupportedGrantType, .invalidScope,
-                .invalidTarget:
-                .fixConfiguration
-            case .serverError, .temporarilyUnavailable, .unrecognized: .retry
+            case .invalidGrant, .accessDenied, .interactionRequired: .grantRefused
+            case .invalidClient, .unauthorizedClient: .registrationRefused
+            case .invalidRequest, .unsupportedGrantType, .invalidScope, .invalidTarget: .requestRefused
+            case .serverError, .temporarilyUnavailable: .providerDown
+            case .unrecognized: .unknown
             }
-        case .unavailable, .malformed: .retry
+        case .unavailable(let status):
+            status >= 500 || status == 408 || status == 429 ? .providerDown : .answerUnreadable
+        case .malformed: .answerUnreadable
         }
     }
 

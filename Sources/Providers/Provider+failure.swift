@@ -1,6 +1,7 @@
 package import Accounts
 import JSON
 import JSONPath
+package import OAuth
 package import Transfer
 
 /// What in the body of a refusal tells its cause.
@@ -23,6 +24,15 @@ extension Provider {
             return .insufficientScope
         }
         return .refused(status: status)
+    }
+
+    /// What a token endpoint's answer that brought no token means: `error` is what it says, and a limit may be the cause.
+    package func failure(_ error: TokenRequestError, of response: TransferResponse, now: Timestamp) -> Failure {
+        // A server in trouble may say anything.
+        guard case .unavailable(let status) = error, status < 500 else { return error.failure }
+        if let signal = limitSignal(in: response, now: now) { return ResourceFailure.limited(signal).failure }
+        return status == 429
+            ? .throttled(until: now + LimitSignal.waitDefault, everyone: false) : error.failure
     }
 
     /// Whether a response counts against the provider's budget of invalid requests.

@@ -14,14 +14,14 @@ package enum ResourceFailure: Error, Sendable, Equatable {
     /// Any other answer: a 403 that is no limit, a 404, a redirect. `isOptional` requests leave their claims out.
     case refused(status: Int)
 
-    /// What a caller does next.
-    package var disposition: Disposition {
+    package var failure: Failure {
         switch self {
-        case .unauthorized: .relink(.consentRevoked)
-        case .insufficientScope: .relink(.scopeLost)
-        case .limited(let signal): .wait(until: signal.until, everyone: signal.reach == .everyone)
-        case .unavailable, .refused: .retry
-        case .gone: .suspend
+        case .unauthorized: .grantRefused
+        case .insufficientScope: .scopeLost
+        case .limited(let signal): .throttled(until: signal.until, everyone: signal.reach == .everyone)
+        case .unavailable: .providerDown
+        case .gone: .personGone
+        case .refused: .unknown
         }
     }
 }

@@ -489,7 +489,7 @@ import Transfer
         let id = try await fixture.link(fixture.credential())
         let second = try await fixture.link(fixture.credential(), subject: "2")
         fixture.site.on("/token", 401, [:], #"{"error":"\#(code)"}"#)
-        await #expect(throws: AccessTokenError.clientRefused(code)) { try await token(id) }
+        await #expect(throws: AccessTokenError.answer(.registrationRefused, word: code)) { try await token(id) }
         await #expect {
             try await token(second)
         } throws: {
@@ -509,8 +509,8 @@ import Transfer
         let id = try await fixture.link(fixture.credential())
         let second = try await fixture.link(fixture.credential(), subject: "2")
         fixture.site.on("/token", 400, [:], #"{"error":"\#(code)"}"#)
-        await #expect(throws: AccessTokenError.clientRefused(code)) { try await token(id) }
-        await #expect(throws: AccessTokenError.clientRefused(code)) { try await token(second) }
+        await #expect(throws: AccessTokenError.answer(.requestRefused, word: code)) { try await token(id) }
+        await #expect(throws: AccessTokenError.answer(.requestRefused, word: code)) { try await token(second) }
         #expect(fixture.tokenRequests.count == 2)
         #expect(try await fixture.account(id).status == .active)
         #expect(try await fixture.database.schedule.providerPauses().isEmpty)

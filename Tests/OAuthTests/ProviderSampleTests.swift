@@ -107,7 +107,7 @@ import Transfer
     @Test func `an error outside OAuth says nothing about the grant`() throws {
         let error = refusal(try Fixtures.response("discord/token_json_body_refused"))
         #expect(error == .unavailable(status: 400))
-        #expect(error?.disposition == .retry)
+        #expect(error?.failure.disposition == .retry)
     }
 
     @Test func `a log line keeps the vendor's code and drops the rest`() throws {

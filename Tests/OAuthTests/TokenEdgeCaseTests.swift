@@ -119,13 +119,13 @@ import Transfer
             let response = try Self.sample(name)
             let error = try #require(refusal(response))
             #expect(error == .unavailable(status: response.status))
-            #expect(error.disposition == .retry)
+            #expect(error.failure.disposition == .retry)
             #expect(!error.tokenMayBeSpent)
         case .malformed:
             let error = try #require(refusal(try Self.sample(name)))
             guard case .malformed(let reason) = error else { throw error }
             #expect(!reason.isEmpty)
-            #expect(error.disposition == .retry)
+            #expect(error.failure.disposition == .retry)
             #expect(error.tokenMayBeSpent)
         case .neverDelivered:
             Issue.record("there is nothing to read")

@@ -93,7 +93,7 @@ import Transfer
     ) {
         let error = refusal(.json(status, #"{"error":"invalid_grant"}"#))
         #expect(error == .unavailable(status: status))
-        #expect(error?.disposition == .retry)
+        #expect(error?.failure.disposition == .retry)
         #expect(error?.tokenMayBeSpent == (status >= 500))
     }
 
@@ -104,7 +104,7 @@ import Transfer
         ] {
             let error = refusal(response)
             #expect(error == .unavailable(status: status))
-            #expect(error?.disposition == .retry)
+            #expect(error?.failure.disposition == .retry)
             #expect(error?.tokenMayBeSpent == false)
         }
     }
@@ -176,7 +176,7 @@ import Transfer
     func `a standard code is heard wherever it stands`(body: String) {
         let error = refusal(.json(400, body))
         #expect(error == .refused(.invalidGrant))
-        #expect(error?.disposition == .relink(.consentRevoked))
+        #expect(error?.failure.disposition == .relink(.consentRevoked))
     }
 
     @Test func `an error that says nothing hides none further inside`() {
@@ -219,7 +219,7 @@ import Transfer
     ])
     func `each error code says what happens next`(code: String, disposition: Disposition) {
         let error = refusal(.json(400, #"{"error":"\#(code)"}"#))
-        #expect(error?.disposition == disposition)
+        #expect(error?.failure.disposition == disposition)
         #expect(error?.tokenMayBeSpent == (code == "server_error"))
     }
 

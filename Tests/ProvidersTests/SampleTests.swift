@@ -184,7 +184,7 @@ private let expectations: [String: [String: Expectation]] = [
             #expect(provider.limitSignal(in: response, now: sampleTime) == nil)
         case .tokenFailure(let error, let disposition):
             #expect(throws: error) { try token(response, provider) }
-            #expect(error.disposition == disposition)
+            #expect(error.failure.disposition == disposition)
             #expect(!error.tokenMayBeSpent)
             #expect(provider.limitSignal(in: response, now: sampleTime) == nil)
         case .deviceAuthorization:
@@ -224,7 +224,7 @@ private let expectations: [String: [String: Expectation]] = [
                 let response = try Fixture(id, name).response
                 let provider = try provider(id)
                 let error = try #require(throws: TokenRequestError.self) { try token(response, provider) }
-                #expect(error.disposition == .retry)
+                #expect(error.failure.disposition == .retry)
             }
         }
     }

@@ -284,19 +284,19 @@ private func credential(_ scopes: [String]) -> Credential {
         for id in ["discord", "github", "google", "oidc"] {
             let found = try failure(id, status, [:], #"{"message": "Your account was suspended", "code": 50026}"#)
             #expect(found == .unavailable(status: status))
-            #expect(found.disposition == .retry)
+            #expect(found.failure.disposition == .retry)
         }
     }
 
     @Test func `each failure comes down to what happens next`() throws {
         let until = sampleTime + .seconds(60)
-        #expect(ResourceFailure.unauthorized.disposition == .relink(.consentRevoked))
-        #expect(ResourceFailure.insufficientScope.disposition == .relink(.scopeLost))
-        #expect(ResourceFailure.gone.disposition == .suspend)
-        #expect(ResourceFailure.refused(status: 404).disposition == .retry)
+        #expect(ResourceFailure.unauthorized.failure.disposition == .relink(.consentRevoked))
+        #expect(ResourceFailure.insufficientScope.failure.disposition == .relink(.scopeLost))
+        #expect(ResourceFailure.gone.failure.disposition == .suspend)
+        #expect(ResourceFailure.refused(status: 404).failure.disposition == .retry)
         for reach in LimitSignal.Reach.allCases {
             let failure = ResourceFailure.limited(LimitSignal(reach: reach, until: until))
-            #expect(failure.disposition == .wait(until: until, everyone: reach == .everyone))
+            #expect(failure.failure.disposition == .wait(until: until, everyone: reach == .everyone))
         }
     }
 
