@@ -60,7 +60,7 @@ import Transfer
         #expect(fixture.transport.requests.isEmpty)
     }
 
-    @Test func `a token that never expires is never refreshed`() async throws {
+    @Test func `quirk D11: a token that never expires is never refreshed`() async throws {
         let id = try await fixture.link(fixture.credential(lifetime: nil))
         #expect(try await token(id, minTTL: .seconds(86_400)).generation == 1)
         #expect(fixture.transport.requests.isEmpty)
@@ -381,7 +381,7 @@ import Transfer
         #expect(try await fixture.stored(id).refreshInDoubtSince == nil)
     }
 
-    @Test func `security 61: after a crash the old refresh token is tried once more`() async throws {
+    @Test func `security 61: quirk E3: after a crash the old refresh token is tried once more`() async throws {
         let id = try await fixture.link(fixture.credential(lifetime: .seconds(3600)))
         _ = try await fixture.database.credentials.beginRefresh(id, owner: "killed", lease: .seconds(60))
         time.advance(by: .seconds(61))
@@ -419,7 +419,7 @@ import Transfer
         #expect(fixture.transport.requests.isEmpty)
     }
 
-    @Test func `invalid_grant past the refresh token's end means that it expired`() async throws {
+    @Test func `quirk E13: invalid_grant past the refresh token's end means that it expired`() async throws {
         let id = try await fixture.link(fixture.credential(refreshLifetime: .seconds(-1)))
         fixture.site.on("/token", 400, [:], #"{"error":"invalid_grant"}"#)
         await #expect {
@@ -431,7 +431,7 @@ import Transfer
         #expect(try await fixture.account(id).problem?.code == .refreshExpired)
     }
 
-    @Test func `a token without a refresh token is used to its end`() async throws {
+    @Test func `quirk E18: a token without a refresh token is used to its end`() async throws {
         let id = try await fixture.link(fixture.credential(refresh: nil, lifetime: .seconds(30)))
         #expect(try await token(id, minTTL: .seconds(600)).generation == 1)
         #expect(try await fixture.account(id).status == .active)
@@ -591,7 +591,7 @@ import Transfer
         #expect(fixture.tokenRequests.count == 1)
     }
 
-    @Test func `renewing without a refresh token means a relink`() async throws {
+    @Test func `quirk E11: renewing without a refresh token means a relink`() async throws {
         let id = try await fixture.link(fixture.credential(refresh: nil, lifetime: nil))
         await #expect {
             try await fixture.tokens.renew(

@@ -100,7 +100,7 @@ import Transfer
         ("profile", ["profile"]), ("email", ["email"]), ("profile email admin", ["profile", "email", "admin"]),
         (nil, ["profile", "email"]),
     ])
-    func `security 41: an account has the scopes that were granted, not those asked for`(
+    func `security 41: quirk B8: an account has the scopes that were granted, not those asked for`(
         answered: String?, granted: [String]
     ) async throws {
         let scope = answered.map { #","scope":"\#($0)""# } ?? ""
@@ -429,7 +429,9 @@ import Transfer
         #expect(try await fixture.stored(second.id).credential.accessToken.text == "EXAMPLE-access-3")
     }
 
-    @Test func `linking again revives an account and keeps a refresh token that the answer lacks`() async throws {
+    @Test func `quirk D20: linking again revives an account and keeps a refresh token that the answer lacks`()
+        async throws
+    {
         let account = try await link()
         _ = try await fixture.database.accounts.markNeedsRelink(
             account.id, generation: 1, code: .consentRevoked, detail: "EXAMPLE")

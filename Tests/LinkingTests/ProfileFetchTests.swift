@@ -114,7 +114,9 @@ import Transfer
         #expect(try await fetch(held).failure == .resource(.refused(status: 304)))
     }
 
-    @Test(arguments: [403, 404]) func `a refused optional request leaves its claims out`(status: Int) async throws {
+    @Test(arguments: [403, 404]) func `quirk F16: a refused optional request leaves its claims out`(status: Int)
+        async throws
+    {
         let previous = try await previous()
         fixture.site.on("/me", 304, [:], "")
         fixture.site.on("/emails", status)
@@ -139,7 +141,7 @@ import Transfer
         #expect(fixture.requests("/emails").isEmpty)
     }
 
-    @Test func `a profile whose scope was not granted is not asked for`() async throws {
+    @Test func `quirk F22: a profile whose scope was not granted is not asked for`() async throws {
         let fixture = try Fixture(
             time: time,
             manifests: [

@@ -480,7 +480,7 @@ import Transfer
 
     // MARK: - What is sent
 
-    @Test func `every request carries the User-Agent that the provider asks for`() async throws {
+    @Test func `quirk F8: every request carries the User-Agent that the provider asks for`() async throws {
         let fixture = try fixture(
             "{dialect: ietf}",
             ("client_authentication", "user_agent: \"EXAMPLE ({public_url})\"\nclient_authentication"))

@@ -52,7 +52,7 @@ import Testing
         #expect(seen.count == 30_000)
     }
 
-    @Test func `without PKCE and nonce neither is sent nor kept`() {
+    @Test func `quirk A9: without PKCE and nonce neither is sent nor kept`() {
         let request = request(pkce: .none, sendsNonce: false)
         #expect(request.codeVerifier == nil)
         #expect(request.nonce == nil)
@@ -60,7 +60,8 @@ import Testing
         #expect(!request.url.contains("nonce"))
     }
 
-    @Test func `security 16, 27: extra parameters come sorted and can't replace what the protocol sets`() {
+    @Test func `security 16, 27: quirk A11, R6: extra parameters come sorted and can't replace what the protocol sets`()
+    {
         let url = request(
             parameters: [
                 "prompt": "consent", "access_type": "offline", "state": "fixed", "redirect_uri": "https://evil.example",
@@ -74,7 +75,7 @@ import Testing
         }
     }
 
-    @Test func `scopes are joined as the provider wants them`() {
+    @Test func `quirk A1, A2, A3: scopes are joined as the provider wants them`() {
         #expect(request(separator: ",").url.hasSuffix("&scope=openid%2Cemail"))
         #expect(request(separator: "+").url.hasSuffix("&scope=openid+email"))
         #expect(request(separator: "|").url.hasSuffix("&scope=openid%7Cemail"))
@@ -89,7 +90,7 @@ import Testing
         #expect(request(server: server).url.hasPrefix("https://op.example/authorize?tenant=a&response_type=code"))
     }
 
-    @Test func `standard parameters may have other names`() {
+    @Test func `quirk A4, A5, A6: standard parameters may have other names`() {
         let url = request(names: ["client_id": "client_key", "scope": "perms"]).url
         #expect(url.contains("&client_key=client-EXAMPLE&"))
         #expect(!url.contains("client_id"))

@@ -86,7 +86,7 @@ import Transfer
         #expect(throws: IDTokenError.algorithmNotAllowed) { try Self.verify("valid_rs256", algorithms: []) }
     }
 
-    @Test func `where no nonce was sent none is asked for`() throws {
+    @Test func `quirk A17: where no nonce was sent none is asked for`() throws {
         _ = try Self.verify("nonce_missing", nonce: nil)
         _ = try Self.verify("valid_rs256", nonce: nil)
     }

@@ -73,7 +73,8 @@ import Transfer
         #expect(named.count == 53)
     }
 
-    @Test(arguments: refusals.keys.sorted()) func `security 63: a refusal is the standard one, whatever it is called`(
+    @Test(arguments: refusals.keys.sorted())
+    func `security 63: quirk D1: a refusal is the standard one, whatever it is called`(
         path: String
     )
         throws
@@ -82,7 +83,9 @@ import Transfer
             refusal(try Fixtures.response(path), Self.dialect(path)) == Self.refusals[path].map { .refused($0) })
     }
 
-    @Test(arguments: tokens.keys.sorted()) func `a token answer is read as it was meant`(path: String) throws {
+    @Test(arguments: tokens.keys.sorted()) func `quirk D3, D17: a token answer is read as it was meant`(path: String)
+        throws
+    {
         let expected = try #require(Self.tokens[path])
         let credential = try read(
             Fixtures.response(path), Self.dialect(path), requestedScopes: scopes("asked", "for")
@@ -97,7 +100,7 @@ import Transfer
         }
     }
 
-    @Test func `refresh tokens that expire say when`() throws {
+    @Test func `quirk D15, E13: refresh tokens that expire say when`() throws {
         let app = try read(Fixtures.response("github/token_github_app"), Self.github).credential
         #expect(app.refreshTokenExpiresAt == requestedAt + .seconds(15_811_200))
         let timed = try read(Fixtures.response("google/token_time_based")).credential

@@ -29,7 +29,7 @@ import Transfer
             body: .json(.object(["access_token": .string("{access_token}")])), successStatuses: [204],
             alreadyDeadStatuses: [404, 422]))
 
-    @Test func `security 72: the refresh token goes first, then the access token, each with its hint`() {
+    @Test func `security 72: quirk R1: the refresh token goes first, then the access token, each with its hint`() {
         let requests = TokenRevocation.requests(
             for: credential, server: server(Self.rfc7009), client: .example(.clientSecretPost))
         #expect(
@@ -60,7 +60,7 @@ import Transfer
         #expect(bare[0].credentials.isEmpty)
     }
 
-    @Test func `a server that takes nothing back gets no request`() {
+    @Test func `quirk R4: a server that takes nothing back gets no request`() {
         #expect(TokenRevocation.requests(for: credential, server: .example, client: .example(.none)).isEmpty)
     }
 
@@ -87,7 +87,7 @@ import Transfer
         #expect(requests(withoutRefreshToken).isEmpty)
     }
 
-    @Test func `a template with {token} is sent for each token, percent-encoded in the path`() {
+    @Test func `quirk R3: a template with {token} is sent for each token, percent-encoded in the path`() {
         let method = RevocationMethod.request(
             RevocationRequest(
                 method: .delete, url: "https://api.example/tokens/{token}", authentication: .bearer))

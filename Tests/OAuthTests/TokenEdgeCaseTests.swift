@@ -132,12 +132,12 @@ import Transfer
         }
     }
 
-    @Test func `text-plain is read where the dialect says so`() throws {
+    @Test func `quirk D4: text-plain is read where the dialect says so`() throws {
         let dialect = TokenDialect(acceptsContentTypes: ["text/plain"])
         #expect(try read(Self.sample("json_as_text_plain"), dialect).credential.accessToken.text == "t")
     }
 
-    @Test func `a wrapped token is read where the dialect names the way to it`() throws {
+    @Test func `quirk D6, D25: a wrapped token is read where the dialect names the way to it`() throws {
         let array = TokenDialect(responsePath: ["data", "0"], memberNames: ["scope": "permissions"])
         let first = try read(Self.sample("wrapped_data"), array).credential
         #expect(first.accessToken.text == "t")
@@ -147,7 +147,7 @@ import Transfer
         #expect(object.expiresAt == requestedAt + .seconds(10800))
     }
 
-    @Test func `other member names are read where the dialect gives them`() throws {
+    @Test func `quirk D7, D9: other member names are read where the dialect gives them`() throws {
         let dialect = TokenDialect(memberNames: [
             "access_token": "accessToken", "refresh_token": "refreshToken", "expires_in": "expireIn",
         ])

@@ -15,7 +15,7 @@ import Transfer
         "grant_type=authorization_code&code=4%2F0A+EXAMPLE"
         + "&redirect_uri=https%3A%2F%2Frollcall.example%2Fcallback%2Fop&code_verifier=verifier-EXAMPLE"
 
-    @Test func `security 31: the code exchange is a form POST that follows no redirect`() {
+    @Test func `security 31: quirk C17: the code exchange is a form POST that follows no redirect`() {
         let request = exchange(.example(.clientSecretBasic))
         #expect(request.method == .post)
         #expect(request.url == "https://op.example/token")
@@ -25,7 +25,7 @@ import Transfer
         #expect(request.bodyText == code)
     }
 
-    @Test func `client_secret_basic form-encodes id and secret first`() {
+    @Test func `quirk C1, E8: client_secret_basic form-encodes id and secret first`() {
         // `a:b%c+d é` of RFC 6749 §2.3.1 and appendix B.
         let client = ClientRegistration.example(.clientSecretBasic, id: "id:1", secret: "a:b%c+d é")
         let request = exchange(client)
@@ -34,7 +34,7 @@ import Transfer
         #expect(!request.bodyText.contains("client_"))
     }
 
-    @Test func `client_secret_basic_raw does not`() {
+    @Test func `quirk C4: client_secret_basic_raw does not`() {
         let request = exchange(.example(.clientSecretBasicRaw, id: "id", secret: "a+b"))
         // base64("id:a+b")
         #expect(request.authorization == "Basic aWQ6YSti")
@@ -54,13 +54,13 @@ import Transfer
         #expect(request.bodyText == code + "&client_id=client-EXAMPLE")
     }
 
-    @Test func `Basic without a secret has an empty password`() {
+    @Test func `quirk C3: Basic without a secret has an empty password`() {
         // base64("id:")
         #expect(exchange(.example(.clientSecretBasic, id: "id", secret: nil)).authorization == "Basic aWQ6")
     }
 
     @Test(arguments: ClientAuthentication.allCases)
-    func `one way of authenticating per request`(authentication: ClientAuthentication) {
+    func `quirk C18, C19: one way of authenticating per request`(authentication: ClientAuthentication) {
         for request in [
             exchange(.example(authentication)),
             RefreshTokenGrant.tokenRequest(
@@ -77,7 +77,7 @@ import Transfer
         #expect(plain.bodyText == "grant_type=refresh_token&refresh_token=r%2FEXAMPLE&client_id=client-EXAMPLE")
     }
 
-    @Test func `a refresh goes to its own endpoint where there is one`() {
+    @Test func `quirk E6: a refresh goes to its own endpoint where there is one`() {
         let dialect = TokenDialect(refreshEndpoint: "https://op.example/refresh")
         let request = RefreshTokenGrant.tokenRequest(
             refreshToken: Secret("r"), server: .example, client: .example(.none), dialect: dialect)
@@ -85,7 +85,7 @@ import Transfer
         #expect(exchange(.example(.none), dialect).url == "https://op.example/token")
     }
 
-    @Test func `the dialect adds fields and parameters and renames`() {
+    @Test func `quirk C2, C14: the dialect adds fields and parameters and renames`() {
         let dialect = TokenDialect(
             requestFields: ["Accept": "application/vnd.example+json", "Example-Version": "2"],
             requestParameters: [("action", "requesttoken")], parameterNames: ["client_id": "client_key"],
@@ -97,7 +97,7 @@ import Transfer
         #expect(request.authorization != nil)
     }
 
-    @Test func `a JSON dialect sends one object`() throws {
+    @Test func `quirk C6: a JSON dialect sends one object`() throws {
         let request = exchange(.example(.clientSecretPost), TokenDialect(requestFormat: .json))
         #expect(request.body?.contentType == "application/json")
         #expect(
@@ -110,7 +110,7 @@ import Transfer
                 ]))
     }
 
-    @Test func `a query dialect sends a GET whose description hides the query`() {
+    @Test func `quirk C7: a query dialect sends a GET whose description hides the query`() {
         let request = exchange(.example(.clientSecretPost), TokenDialect(requestFormat: .query))
         #expect(request.method == .get)
         #expect(request.body == nil)
@@ -137,13 +137,13 @@ import Transfer
             obtainedAt: requestedAt)
     }
 
-    @Test func `keeps the old refresh token and its expiry when the response omits one`() {
+    @Test func `quirk E5: keeps the old refresh token and its expiry when the response omits one`() {
         let merged = credential("old", refreshToken: "r1", refreshExpiry: 9000)
             .refreshed(by: credential("new", refreshToken: nil))
         #expect(merged == credential("new", refreshToken: "r1", refreshExpiry: 9000))
     }
 
-    @Test func `a new refresh token replaces the old one and its expiry`() {
+    @Test func `quirk E1, E4: a new refresh token replaces the old one and its expiry`() {
         let merged = credential("old", refreshToken: "r1", refreshExpiry: 9000)
             .refreshed(by: credential("new", refreshToken: "r2"))
         #expect(merged == credential("new", refreshToken: "r2"))
@@ -155,7 +155,7 @@ import Transfer
         #expect(merged.refreshTokenExpiresAt == requestedAt + .seconds(9000))
     }
 
-    @Test func `scopes stay where the response names none and shrink where it names fewer`() {
+    @Test func `quirk D18: scopes stay where the response names none and shrink where it names fewer`() {
         let old = credential("old", refreshToken: "r1")
         #expect(old.refreshed(by: credential("new", refreshToken: "r2", scopes: [])).scopes == scopes("a", "b"))
         #expect(old.refreshed(by: credential("new", refreshToken: "r2", scopes: scopes("a"))).scopes == scopes("a"))

@@ -5,7 +5,7 @@ import Testing
 import Transfer
 
 @Suite struct TokenResponseTests {
-    @Test func `security 40: a missing or empty token type is Bearer, an unknown one is refused`() throws {
+    @Test func `security 40: quirk D8: a missing or empty token type is Bearer, an unknown one is refused`() throws {
         #expect(try read(.json(#"{"access_token":"t"}"#)).credential.tokenType == "Bearer")
         #expect(try read(.json(#"{"access_token":"t","token_type":null}"#)).credential.tokenType == "Bearer")
         #expect(try read(.json(#"{"access_token":"t","token_type":""}"#)).credential.tokenType == "Bearer")
@@ -25,7 +25,7 @@ import Transfer
         #expect(answer.credential.refreshTokenExpiresAt == nil)
     }
 
-    @Test func `lifetimes that the server leaves out come from the dialect`() throws {
+    @Test func `quirk D10, E12: lifetimes that the server leaves out come from the dialect`() throws {
         let dialect = TokenDialect(accessTokenLifetime: .seconds(7200), refreshTokenLifetime: .seconds(86400))
         let silent = try read(.json(#"{"access_token":"t","refresh_token":"r"}"#), dialect).credential
         #expect(silent.expiresAt == requestedAt + .seconds(7200))
@@ -39,7 +39,7 @@ import Transfer
         #expect(without.refreshTokenExpiresAt == nil)
     }
 
-    @Test func `a lifetime of zero is an expired token, or forever where the dialect says so`() throws {
+    @Test func `quirk D12: a lifetime of zero is an expired token, or forever where the dialect says so`() throws {
         let body = #"{"access_token":"t","expires_in":0}"#
         #expect(try read(.json(body)).credential.expiresAt == requestedAt)
         let dialect = TokenDialect(accessTokenLifetime: .seconds(60), zeroLifetimeIsForever: true)
@@ -54,12 +54,12 @@ import Transfer
     ]
 
     @Test(arguments: oddLifetimes)
-    func `no lifetime stops the process`(text: String, seconds: Int64?) throws {
+    func `quirk D13: no lifetime stops the process`(text: String, seconds: Int64?) throws {
         let expiresAt = try read(.json(#"{"access_token":"t","expires_in":\#(text)}"#)).credential.expiresAt
         #expect(expiresAt == seconds.map { requestedAt + .seconds($0) })
     }
 
-    @Test func `scopes come split, once each, and what can't be a scope is left out`() throws {
+    @Test func `quirk D16, D17: scopes come split, once each, and what can't be a scope is left out`() throws {
         func granted(_ value: String) throws -> [String] {
             try read(.json(#"{"access_token":"t","scope":\#(value)}"#)).credential.scopes.map(\.rawValue)
         }
@@ -109,7 +109,7 @@ import Transfer
         }
     }
 
-    @Test func `a token with status 201 is a token`() throws {
+    @Test func `quirk D2: a token with status 201 is a token`() throws {
         #expect(try read(.json(201, #"{"access_token":"t"}"#)).credential.accessToken.text == "t")
     }
 
@@ -150,7 +150,7 @@ import Transfer
         #expect(try read(response, TokenDialect(acceptsContentTypes: [""])).credential.accessToken.text == "t")
     }
 
-    @Test func `an error may be an object, and empty ones are none`() throws {
+    @Test func `quirk D19: an error may be an object, and empty ones are none`() throws {
         #expect(
             refusal(.json(400, #"{"error":{"message":"Expired","type":"OAuthException","code":190}}"#))
                 == .refused(.unrecognized("190")))
@@ -189,7 +189,7 @@ import Transfer
             refusal(.json(#"{"data":{"errors":[{"code":"invalid_grant"}]}}"#), dialect) == .refused(.invalidGrant))
     }
 
-    @Test func `a list of errors is one where there is no token`() throws {
+    @Test func `quirk D19: a list of errors is one where there is no token`() throws {
         let body = #"{"errors":[{"errorType":"expired_token"}]}"#
         #expect(refusal(.json(400, body)) == .refused(.unrecognized("expired_token")))
         #expect(

@@ -22,7 +22,7 @@ import Testing
         }
     }
 
-    @Test func `shows an account that never moved to user names, without a name or picture`() async throws {
+    @Test func `quirk F19: shows an account that never moved to user names, without a name or picture`() async throws {
         try await Journey.run(.discord) { journey in
             let person = journey.simulator.people(at: .discord)[1].id
             let access = try #require(try await journey.link(person: person, ["scope": "identify"])["access_token"])
@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    @Test func `refuses a JSON body at the token and revocation endpoints`() async throws {
+    @Test func `quirk C6: refuses a JSON body at the token and revocation endpoints`() async throws {
         try await Journey.run(.discord) { journey in
             for path in [journey.tokenPath, journey.tokenPath + "/revoke"] {
                 let response = await journey.client.send(
@@ -68,7 +68,7 @@ import Testing
         }
     }
 
-    @Test func `spends a refresh token at its first use`() async throws {
+    @Test func `quirk E1: spends a refresh token at its first use`() async throws {
         try await Journey.run(.discord) { journey in
             let first = try await journey.link()
             let second = await journey.refresh(try #require(first["refresh_token"]))
@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    @Test func `ends the family on reuse, by a switch`() async throws {
+    @Test func `quirk E2: ends the family on reuse, by a switch`() async throws {
         try await Journey.run(.discord) { journey in
             journey.simulator.setSwitches(of: .discord) { $0.reuseRevokesFamily = true }
             let first = try await journey.link()
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test func `repeats its answer within the grace, by a switch`() async throws {
+    @Test func `quirk E3: repeats its answer within the grace, by a switch`() async throws {
         try await Journey.run(.discord) { journey in
             journey.simulator.setSwitches(of: .discord) { $0.reuseGrace = 30 }
             let first = try await journey.link()
@@ -150,7 +150,7 @@ import Testing
         }
     }
 
-    @Test func `ends everything of a person and client whichever token is revoked`() async throws {
+    @Test func `quirk R1: ends everything of a person and client whichever token is revoked`() async throws {
         try await Journey.run(.discord) { journey in
             let one = try await journey.link()
             let two = try await journey.link()
@@ -189,7 +189,7 @@ import Testing
         }
     }
 
-    @Test func `skips the page with prompt=none for a browser it knows`() async throws {
+    @Test func `quirk A18: skips the page with prompt=none for a browser it knows`() async throws {
         try await Journey.run(.discord) { journey in
             let allowed = try await journey.decide(
                 await journey.authorize(), [("person", journey.person), ("decision", "allow")])
@@ -260,7 +260,7 @@ import Testing
         }
     }
 
-    @Test func `bans an address that makes too many invalid requests`() async throws {
+    @Test func `quirk G10: bans an address that makes too many invalid requests`() async throws {
         try await Journey.run(.discord) { journey in
             journey.simulator.setSwitches(of: .discord) {
                 $0.invalidRequestLimit = SimulatedLimit(count: 3, seconds: 600)
@@ -275,7 +275,7 @@ import Testing
         }
     }
 
-    @Test func `refuses a refreshed token for a while, by a switch`() async throws {
+    @Test func `quirk E16: refuses a refreshed token for a while, by a switch`() async throws {
         try await Journey.run(.discord) { journey in
             journey.simulator.setSwitches(of: .discord) { $0.refreshedTokenRefusals = 2 }
             let refreshed = await journey.refresh(try #require(try await journey.link()["refresh_token"]))
@@ -286,7 +286,7 @@ import Testing
         }
     }
 
-    @Test func `wants the User-Agent of a bot, at every endpoint`() async throws {
+    @Test func `quirk F8: wants the User-Agent of a bot, at every endpoint`() async throws {
         try await Journey.run(.discord) { journey in
             for agent in ["", "curl/8", "DiscordBot", "DiscordBot (https://example.com)", "DiscordBot ()"] {
                 let profile = await journey.profile(BulkPerson.accessToken(1), ["user-agent": agent])

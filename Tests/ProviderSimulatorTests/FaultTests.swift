@@ -92,7 +92,7 @@ import Testing
         }
     }
 
-    @Test func `gives Retry-After in seconds or as a date`() async throws {
+    @Test func `quirk G1: gives Retry-After in seconds or as a date`() async throws {
         try await Journey.run(.openID("work")) { journey in
             for asDate in [false, true] {
                 try journey.simulator.inject(

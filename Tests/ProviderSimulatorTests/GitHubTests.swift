@@ -3,7 +3,7 @@ import ProviderSimulator
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct GitHubTests {
-    @Test func `answers with a form unless JSON is accepted`() async throws {
+    @Test func `quirk C15, D3: answers with a form unless JSON is accepted`() async throws {
         try await Journey.run(.github) { journey in
             let form = await journey.token(
                 [
@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test func `answers errors with status 200`() async throws {
+    @Test func `quirk D1: answers errors with status 200`() async throws {
         try await Journey.run(.github) { journey in
             let code = await journey.exchange("EXAMPLE-never-issued")
             #expect(code.status == 200)
@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    @Test func `issues one token that never expires, its scope joined by commas`() async throws {
+    @Test func `quirk D11, D16: issues one token that never expires, its scope joined by commas`() async throws {
         try await Journey.run(.github) { journey in
             let response = try await journey.link()
             #expect(response["scope"] == "read:user,user:email")
@@ -45,7 +45,8 @@ import Testing
         }
     }
 
-    @Test func `issues tokens of eight hours with single-use refresh tokens, by a switch`() async throws {
+    @Test func `quirk D15, E1: issues tokens of eight hours with single-use refresh tokens, by a switch`() async throws
+    {
         try await Journey.run(.github) { journey in
             journey.simulator.setSwitches(of: .github) { $0.accessTokenLifetime = 28_800 }
             let first = try await journey.link()
@@ -63,7 +64,7 @@ import Testing
         }
     }
 
-    @Test func `has a number for an id, and shows no private address`() async throws {
+    @Test func `quirk F15, F17: has a number for an id, and shows no private address`() async throws {
         try await Journey.run(.github) { journey in
             let access = try #require(try await journey.link()["access_token"])
             let user = await journey.profile(access)
@@ -77,13 +78,13 @@ import Testing
         }
     }
 
-    @Test func `takes the scheme token as well`() async throws {
+    @Test func `quirk F1: takes the scheme token as well`() async throws {
         try await Journey.run(.github) { journey in
             #expect(await journey.profile("x", ["authorization": "token \(BulkPerson.accessToken(1))"]).status == 200)
         }
     }
 
-    @Test func `lists addresses with user:email, and knows of none without`() async throws {
+    @Test func `quirk F16: lists addresses with user:email, and knows of none without`() async throws {
         try await Journey.run(.github) { journey in
             func emails(_ scope: String) async throws -> SocketClient.Response {
                 let access = try #require(try await journey.link(["scope": scope])["access_token"])
@@ -127,7 +128,7 @@ import Testing
         }
     }
 
-    @Test func `ends a token or a whole grant for the app that holds it`() async throws {
+    @Test func `quirk R2: ends a token or a whole grant for the app that holds it`() async throws {
         try await Journey.run(.github) { journey in
             let one = try #require(try await journey.link()["access_token"])
             let two = try #require(try await journey.link()["access_token"])
@@ -164,7 +165,7 @@ import Testing
         }
     }
 
-    @Test func `keeps ten tokens of a person, app and scope`() async throws {
+    @Test func `quirk E11: keeps ten tokens of a person, app and scope`() async throws {
         try await Journey.run(.github) { journey in
             var tokens: [String] = []
             for _ in 0..<11 { tokens.append(try #require(try await journey.link()["access_token"])) }
@@ -174,7 +175,7 @@ import Testing
         }
     }
 
-    @Test func `spends the primary limit with 403 and the epoch of its end`() async throws {
+    @Test func `quirk G4: spends the primary limit with 403 and the epoch of its end`() async throws {
         try await Journey.run(.github) { journey in
             journey.simulator.setSwitches(of: .github) { $0.tokenLimit = SimulatedLimit(count: 1, seconds: 3600) }
             let access = try #require(try await journey.link()["access_token"])

@@ -7,7 +7,8 @@ import Testing
 @Suite(.timeLimit(.minutes(5))) struct OpenIDTests {
     // MARK: Google
 
-    @Test func `issues a refresh token with the first consent only, unless asked for consent`() async throws {
+    @Test func `quirk D20: issues a refresh token with the first consent only, unless asked for consent`() async throws
+    {
         try await Journey.run(.google) { (journey) async throws in
             #expect(try await journey.link()["refresh_token"]?.hasPrefix("1//0EXAMPLE-") == true)
             #expect(try await journey.link()["refresh_token"] == nil)
@@ -18,7 +19,7 @@ import Testing
         }
     }
 
-    @Test func `refreshes without a new refresh token, as often as asked`() async throws {
+    @Test func `quirk E5: refreshes without a new refresh token, as often as asked`() async throws {
         try await Journey.run(.google) { journey in
             let first = try await journey.link()
             let refresh = try #require(first["refresh_token"])
@@ -47,7 +48,7 @@ import Testing
         }
     }
 
-    @Test func `expands scope aliases, adds openid and tells the callback`() async throws {
+    @Test func `quirk D18: expands scope aliases, adds openid and tells the callback`() async throws {
         try await Journey.run(.google) { journey in
             let page = await journey.authorize(["scope": "email profile"])
             let response = try await journey.decide(page, [("person", journey.person), ("decision", "allow")])
@@ -64,7 +65,7 @@ import Testing
         }
     }
 
-    @Test func `grants what stayed ticked on the consent page`() async throws {
+    @Test func `quirk B8: grants what stayed ticked on the consent page`() async throws {
         try await Journey.run(.google) { journey in
             let page = await journey.authorize()
             #expect(page.text.contains("type=\"checkbox\" name=\"scope\""))
@@ -126,7 +127,7 @@ import Testing
     }
 
     @Test(arguments: ["user", "quota"])
-    func `plays Google's two kinds of limit`(_ reach: String) async throws {
+    func `quirk G6: plays Google's two kinds of limit`(_ reach: String) async throws {
         try await Journey.run(.google) { journey in
             try journey.simulator.inject(
                 SimulatedFault(.limited) {

@@ -137,7 +137,7 @@ import Testing
     }
 
     @Test(arguments: allSites)
-    func `takes S256 alone, and insists on it by a switch`(_ site: SimulatedSite) async throws {
+    func `quirk A10: takes S256 alone, and insists on it by a switch`(_ site: SimulatedSite) async throws {
         try await Journey.run(site) { journey in
             #expect(await journey.authorize(["code_challenge_method": "plain"]).callback["error"] == "invalid_request")
             let without: [String: String?] = ["code_challenge": nil, "code_challenge_method": nil]
@@ -182,7 +182,9 @@ import Testing
     }
 
     @Test(arguments: allSites)
-    func `reads Basic as it stands, and leaves scope out, by switches`(_ site: SimulatedSite) async throws {
+    func `quirk C4, D17: reads Basic as it stands, and leaves scope out, by switches`(_ site: SimulatedSite)
+        async throws
+    {
         try await Journey.run(site) { journey in
             journey.simulator.setSwitches(of: site) {
                 $0.decodesBasic = false

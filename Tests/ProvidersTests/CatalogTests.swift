@@ -88,7 +88,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         ("https://[::1", false), ("https://exa mple.com", false), ("https://-x.example.com", false),
         ("https://a..example.com", false), ("https://{issuer}", false),
     ])
-    func `a variable's URL is checked`(_ value: String, _ isAccepted: Bool) throws {
+    func `quirk A12: a variable's URL is checked`(_ value: String, _ isAccepted: Bool) throws {
         let found = try errors(InstanceConfiguration(id: "oidc", variables: ["issuer": value], clientID: "EXAMPLE"))
         #expect(found.isEmpty == isAccepted, "\(found)")
         #expect(found.allSatisfy { $0.hasPrefix("providers.oidc.variables.issuer: ") })
@@ -99,7 +99,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         ("-a", false), ("A", false), ("a.b", false), ("a/b", false), ("a@evil.example", false), ("a\n", false),
         (String(repeating: "x", count: 64), false), ("é", false),
     ])
-    func `a tenant is checked by the manifest's pattern`(_ value: String, _ isAccepted: Bool) throws {
+    func `quirk A12: a tenant is checked by the manifest's pattern`(_ value: String, _ isAccepted: Bool) throws {
         let manifest = exampleManifest(replacing: [
             (
                 "site: https://example.com",
@@ -227,7 +227,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
             ])
     }
 
-    @Test func `parameters of an instance join the manifest's`() throws {
+    @Test func `quirk A11: parameters of an instance join the manifest's`() throws {
         let catalog = try ProviderCatalog(
             files: [],
             instances: [

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test(arguments: all)
-    func `responses become exactly these claims`(_ sample: Case) throws {
+    func `quirk F13, F14, F17, F21: responses become exactly these claims`(_ sample: Case) throws {
         let profile = try provider(sample.provider).profile(from: sample.responses, idTokenClaims: sample.idToken)
         #expect(try JSONValue(parsing: profile.claims) == sample.claims)
         #expect(profile.subject.rawValue == sample.claims["sub"]?.string)

@@ -70,7 +70,7 @@ private func signal(
 }
 
 @Suite struct LimitTests {
-    @Test func `security 70: every rate limit case comes to its wait`() throws {
+    @Test func `security 70: quirk G2, G3, G5, G6, G7, G8: every rate limit case comes to its wait`() throws {
         let cases = try #require(Fixture.json("generic/rate_limit_cases.json")["cases"]?.array)
         #expect(Set(cases.compactMap { $0["name"]?.string }) == Set(waits.keys))
         for sample in cases {
@@ -125,7 +125,9 @@ private func signal(
             ("99999999999999999999999999", 86400), ("Fri, 32 Nov 2026 14:43:53 GMT", nil), ("٣", nil),
             ("Thu, 31 Dec 9999 23:59:59 GMT", 86400),
         ] as [(String, Double?)])
-    func `Retry-After is read in every form and believed in none that is odd`(_ value: String, _ wait: Double?) throws {
+    func `quirk G1: Retry-After is read in every form and believed in none that is odd`(
+        _ value: String, _ wait: Double?
+    ) throws {
         let found = try signal("retry_after", 429, ["Retry-After": value])
         #expect(found?.until == sampleTime + .milliseconds(Int64((wait ?? 60) * 1000)))
         #expect(found?.isClamped == (wait == 86400))
@@ -158,7 +160,7 @@ private func signal(
         #expect(try signal("retry_after", 503, fields) == nil)
     }
 
-    @Test func `GitHub's primary limit is one user's and its secondary limit everyone's`() throws {
+    @Test func `quirk G4: GitHub's primary limit is one user's and its secondary limit everyone's`() throws {
         let spent: HeaderFields = ["x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795185873"]
         #expect(try signal("github", 403, spent)?.reach == .token)
         #expect(try signal("github", 200, spent)?.reach == .token)
@@ -184,7 +186,7 @@ private func signal(
                 == LimitSignal(reach: .token, until: sampleTime + .milliseconds(250)))
     }
 
-    @Test func `answers count against the budget of invalid requests as the manifest says`() throws {
+    @Test func `quirk G10: answers count against the budget of invalid requests as the manifest says`() throws {
         let discord = try provider("discord")
         for (name, counts) in [
             ("users_me_401_revoked", true), ("users_me_403_scope", true), ("users_me_429_user", true),
@@ -197,7 +199,7 @@ private func signal(
         #expect(try !provider("github").countsAsInvalidRequest(unauthorized, now: sampleTime))
     }
 
-    @Test func `a table tells a spent limit from a refusal`() throws {
+    @Test func `quirk G5, G7: a table tells a spent limit from a refusal`() throws {
         let spent: HeaderFields = [
             "x-ratelimit-requests-remaining": "0", "x-ratelimit-requests-reset": "1795185893000",
         ]
@@ -219,7 +221,7 @@ private func signal(
             ("duration", "34s", 34), ("duration", "250ms", 0.25), ("duration", "2m", 120), ("duration", "1h", 3600),
             ("duration", "34", nil), ("seconds", "soon", nil), ("epoch_seconds", "-1", nil), ("milliseconds", "", nil),
         ] as [(String, String, Double?)])
-    func `a table reads each unit`(_ unit: String, _ value: String, _ wait: Double?) throws {
+    func `quirk G2, G3, G9: a table reads each unit`(_ unit: String, _ value: String, _ wait: Double?) throws {
         let table = """
             limits:
               dialect:

@@ -6,7 +6,7 @@ import Testing
 @Suite struct MappingTests {
     private func user(_ text: String) throws -> [String: JSONValue] { ["user": try JSONValue(parsing: text)] }
 
-    @Test func `an id beyond 2^53 keeps every digit`() throws {
+    @Test func `quirk F15: an id beyond 2^53 keeps every digit`() throws {
         let provider = try exampleProvider(exampleManifest())
         let profile = try provider.profile(from: user(#"{"id": 123456789012345678901234567890}"#))
         #expect(profile.subject.rawValue == "123456789012345678901234567890")
@@ -116,7 +116,9 @@ import Testing
             ("true", "true"), ("false", "false"), (#""true""#, "true"), (#""false""#, "false"), ("1", "true"),
             ("0", "false"), ("2", nil), (#""yes""#, nil), ("null", nil), (#""""#, nil),
         ] as [(String, String?)])
-    func `other forms of a boolean count where the manifest says so`(_ value: String, _ expected: String?) throws {
+    func `quirk F18: other forms of a boolean count where the manifest says so`(_ value: String, _ expected: String?)
+        throws
+    {
         let manifest = exampleManifest(replacing: [
             ("name: $.user.name", "email_verified: {path: $.user.verified, accept: [string, integer]}")
         ])
@@ -136,7 +138,7 @@ import Testing
         #expect(try exampleProvider(manifest).profile(from: user(body)).claims == #"{"sub":"1","name":"second"}"#)
     }
 
-    @Test func `a volatile location does not change the content`() throws {
+    @Test func `quirk F20: a volatile location does not change the content`() throws {
         let manifest = exampleManifest(replacing: [
             ("name: $.user.name", "picture: $.user.avatar\n  volatile: [$.user.followers, $.user.avatar]")
         ])
@@ -191,7 +193,7 @@ import Testing
         (#"{"id": "412345678901234569"}"#, "/embed/avatars/4.png"),
         (#"{"id": "412345678901234569", "avatar": "../../x?y#z"}"#, "/embed/avatars/4.png"),
     ])
-    func `a picture follows Discord's rules`(_ user: String, _ path: String) throws {
+    func `quirk F19: a picture follows Discord's rules`(_ user: String, _ path: String) throws {
         #expect(try picture(user) == "https://cdn.discordapp.com" + path)
     }
 

@@ -31,7 +31,7 @@ private func credential(_ scopes: [String]) -> Credential {
                 == InvalidRequestLimit(count: 10000, window: .seconds(600), statuses: [401, 403, 429]))
     }
 
-    @Test func `Discord sees its own form of User-Agent on every request`() throws {
+    @Test func `quirk F8: Discord sees its own form of User-Agent on every request`() throws {
         let discord = try provider("discord")
         let server = try discord.authorizationServer(metadata: nil)
         let expected = "DiscordBot (https://accounts.example.com, 1)"
@@ -45,7 +45,7 @@ private func credential(_ scopes: [String]) -> Credential {
         #expect(discord.userAgent == expected)
     }
 
-    @Test func `GitHub is asked in its way`() throws {
+    @Test func `quirk C15, F7: GitHub is asked in its way`() throws {
         let github = try provider("github")
         let server = try github.authorizationServer(metadata: nil)
         let token = AuthorizationCodeGrant.tokenRequest(
@@ -82,7 +82,7 @@ private func credential(_ scopes: [String]) -> Credential {
         #expect(requests.map(\.name).contains("emails") == asks)
     }
 
-    @Test func `GitHub's grant is deleted with Basic`() throws {
+    @Test func `quirk R2: GitHub's grant is deleted with Basic`() throws {
         let github = try provider("github")
         let server = try github.authorizationServer(metadata: nil)
         let requests = TokenRevocation.requests(
@@ -254,7 +254,7 @@ private func credential(_ scopes: [String]) -> Credential {
         #expect(server.tokenEndpoint == "https://self.example/base/token")
     }
 
-    @Test func `the scheme before an access token is the manifest's`() throws {
+    @Test func `quirk F1, F2, F3: the scheme before an access token is the manifest's`() throws {
         let manifest = exampleManifest(replacing: [(#"url: "{site}/me""#, #"url: "{site}/me", authorization: OAuth"#)])
         let example = try exampleProvider(manifest)
         let server = try example.authorizationServer(metadata: nil)

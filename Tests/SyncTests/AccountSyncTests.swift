@@ -130,7 +130,7 @@ import Transfer
 
     // MARK: - Tokens
 
-    @Test func `a 401 is answered by one renewal and one retry`() async throws {
+    @Test func `quirk G11: a 401 is answered by one renewal and one retry`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link()
         fixture.nextProfile(401)

@@ -1,0 +1,64 @@
+import Foundation
+import Testing
+
+/// `docs/quirks.md` tells of every quirk, and of the tests that there really are.
+@Suite(.timeLimit(.minutes(5))) struct QuirkTableTests {
+    private struct Row {
+        var how: String
+        var tests: [String]
+    }
+
+    /// How many of each kind there are: the table is of these and no others.
+    private static let counts = [
+        ("A", 18), ("B", 8), ("C", 19), ("D", 25), ("E", 18), ("F", 24), ("G", 12), ("R", 6), ("V", 1),
+    ]
+
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    private static func table() throws -> [(id: String, row: Row)] {
+        let text = try String(contentsOf: root.appending(path: "docs/quirks.md"), encoding: .utf8)
+        return text.split(separator: "\n").compactMap { line in
+            // A pipe inside a cell is escaped.
+            let cells = line.split(separator: " | ", omittingEmptySubsequences: false).map(String.init)
+            guard cells.count == 4, let id = cells[0].wholeMatch(of: /\| ([A-Z]\d+)/)?.1 else { return nil }
+            let tests = cells[3].matches(of: /`(\w+)`/).map { String($0.1) }
+            return (String(id), Row(how: cells[1], tests: tests))
+        }
+    }
+
+    /// Test files by the ids in the names of their tests.
+    private static func tests() throws -> [String: Set<String>] {
+        let folder = root.appending(path: "Tests").path()
+        var found: [String: Set<String>] = [:]
+        for path in try FileManager.default.subpathsOfDirectory(atPath: folder) where path.hasSuffix(".swift") {
+            let text = try String(contentsOfFile: folder + "/" + path, encoding: .utf8)
+            guard text.contains("quirk ") else { continue }
+            for name in text.matches(of: /func `[^`]*\bquirk ([A-Z]\d+(?:, [A-Z]\d+)*)/) {
+                for id in name.1.split(separator: ", ") {
+                    found[String(id), default: []].insert(
+                        URL(filePath: path).deletingPathExtension().lastPathComponent)
+                }
+            }
+        }
+        return found
+    }
+
+    @Test func `every quirk has its row, in order`() throws {
+        let expected = Self.counts.flatMap { kind, count in (1...count).map { "\(kind)\($0)" } }
+        #expect(try Self.table().map(\.id) == expected)
+    }
+
+    @Test func `a row names the tests that there are, and what is supported has one`() throws {
+        let tests = try Self.tests()
+        #expect(tests.count > 60)
+        for (id, row) in try Self.table() {
+            #expect(row.tests.allSatisfy { tests[id, default: []].contains($0) }, "\(id)")
+            #expect(!row.how.isEmpty, "\(id)")
+            let isThere = !row.how.hasPrefix("out") && row.how != "to come"
+            #expect(!isThere || !row.tests.isEmpty, "\(id)")
+        }
+        let ids = try Self.table().map(\.id)
+        #expect(tests.keys.filter { !ids.contains($0) } == [])
+    }
+}
