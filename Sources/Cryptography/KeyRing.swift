@@ -34,6 +34,24 @@ package struct KeyRing: Sendable, CustomStringConvertible, CustomReflectable {
 
     /// Ids of all keys, the primary one first.
     package var keyIDs: [String] { [primary.id] + others.map(\.id) }
+    package func contains(_ keyID: String) -> Bool { primary.id == keyID || others.contains { $0.id == keyID } }
+
+    /// The same keys with another primary one; `nil` where it is none of them.
+    package func withPrimary(_ keyID: String) -> KeyRing? {
+        if primary.id == keyID { return self }
+        return others.first { $0.id == keyID }.map { KeyRing(primary: $0, others: [primary] + others) }
+    }
+
+    /// This ring without those keys; the primary one stays.
+    package func without(_ keyIDs: Set<String>) -> KeyRing {
+        KeyRing(primary: primary, others: others.filter { !keyIDs.contains($0.id) })
+    }
+
+    /// This ring and the keys of another.
+    package func with(_ other: KeyRing) -> KeyRing {
+        KeyRing(primary: primary, others: others + [other.primary] + other.others)
+    }
+
     package var description: String { "keys \(keyIDs.joined(separator: ", "))" }
     package var customMirror: Mirror { Mirror(self, children: ["keyIDs": keyIDs]) }
 

@@ -21,7 +21,7 @@ import Glibc
         version: ServiceAssembly.version,
         subcommands: [
             ServeCommand.self, DemoCommand.self, SyncCommand.self, AccountsCommand.self, ProvidersCommand.self,
-            KeysCommand.self, MigrateCommand.self, ConfigCommand.self, SimulatorCommand.self,
+            KeysCommand.self, VaultCommand.self, MigrateCommand.self, ConfigCommand.self, SimulatorCommand.self,
         ])
 }
 

@@ -54,9 +54,7 @@ struct ServiceAssembly: Sendable {
 
         catalog = try Self.catalog(configuration)
         lock = servesAlone ? try ServiceLock.acquire(databasePath: configuration.databasePath) : nil
-        database = try Database(
-            path: configuration.databasePath, keyRing: try configuration.keyRing(random: random), time: time,
-            random: random)
+        database = try configuration.openDatabase(time: time, random: random)
         transport = try configuration.transport()
 
         let client = ProviderClient(
@@ -99,8 +97,13 @@ struct ServiceAssembly: Sendable {
                 await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
             },
             time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
+        let keys = KeyRingWatch(
+            vault: database.vault, source: configuration.keyRingSource, time: time, logger: logger)
         var group = ServiceGroupConfiguration(
-            services: [NamedService(name: "sync", service: syncService), NamedService(name: "web", service: web)],
+            services: [
+                NamedService(name: "keys", service: keys), NamedService(name: "sync", service: syncService),
+                NamedService(name: "web", service: web),
+            ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(15)
         // No maximumCancellationDuration: it ends the process by a trap, and with it the only copy of a rotated token.
@@ -202,74 +205,5 @@ extension ServiceConfiguration {
             guard let key else { throw error }
             throw ConfigurationError(problems: ["\(place(of: key)): \(key): \(error)"])
         }
-    }
-
-    /// Reads the master key; makes the key file where the database is not there yet either.
-    func keyRing(random: some RandomSource) throws -> KeyRing {
-        switch keySource {
-        case .text(let key, let place):
-            do {
-                return try key.reveal { text throws in try KeyRing(parsing: text) }
-            } catch {
-                throw ConfigurationError(problems: ["\(place): \(error)"])
-            }
-        case .credential(let path): return try Self.readKeyFile(path, mayBeReadByGroup: true)
-        case .file(let path):
-            if FileManager.default.fileExists(atPath: path) { return try Self.readKeyFile(path) }
-            if FileManager.default.fileExists(atPath: databasePath) {
-                throw ConfigurationError(problems: [
-                    "\(path): the master key is gone, and \(databasePath) can't be read without it; bring the key back"
-                ])
-            }
-            return try Self.makeKeyFile(path, random: random)
-        }
-    }
-
-    private static func readKeyFile(_ path: String, mayBeReadByGroup: Bool = false) throws -> KeyRing {
-        var status = stat()
-        if stat(path, &status) == 0, status.st_mode & (mayBeReadByGroup ? 0o037 : 0o077) != 0 {
-            throw ConfigurationError(problems: [
-                "\(path): others than its owner may read the master key; run 'chmod 600 \(path)'"
-            ])
-        }
-        let text: String
-        do {
-            text = try String(contentsOfFile: path, encoding: .utf8)
-        } catch {
-            throw ConfigurationError(problems: ["\(path): the master key can't be read; check its owner and mode"])
-        }
-        do {
-            return try KeyRing(parsing: text)
-        } catch {
-            throw ConfigurationError(problems: ["\(path): \(error)"])
-        }
-    }
-
-    private static func makeKeyFile(_ path: String, random: some RandomSource) throws -> KeyRing {
-        let ring = try KeyRing.generate(random: random)
-        let folder = URL(filePath: path).deletingLastPathComponent().path(percentEncoded: false)
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw ConfigurationError(problems: ["\(folder): the folder for the master key can't be made"])
-        }
-        // O_EXCL: of two programs that start at once, one makes the key and the other is told to start again.
-        let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
-        guard descriptor >= 0 else {
-            throw ConfigurationError(problems: [
-                "\(path): the master key can't be written; check the folder, or start again"
-            ])
-        }
-        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        try file.write(contentsOf: Data(ring.text.utf8))
-        try file.synchronize()
-        // The folder's entry too: every token is worth nothing without this file.
-        let folderDescriptor = Foundation.open(folder, O_RDONLY | O_DIRECTORY)
-        if folderDescriptor >= 0 {
-            fsync(folderDescriptor)
-            Foundation.close(folderDescriptor)
-        }
-        return ring
     }
 }

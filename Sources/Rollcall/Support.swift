@@ -52,10 +52,7 @@ func withDatabase(
     let configuration = try options.load()
     try await reportingFailures(database: configuration.databasePath) {
         if !creates { try configuration.requireDatabase() }
-        let random = SystemRandom()
-        let database = try Database(
-            path: configuration.databasePath, keyRing: try configuration.keyRing(random: random), time: SystemTime(),
-            random: random)
+        let database = try configuration.openDatabase()
         defer { database.close() }
         try await body(database)
     }

@@ -18,13 +18,13 @@ final class Connections: Sendable {
     private let isClosed = Atomic(false)
 
     init(
-        path: String, migrations: [Migration], keyRing: KeyRing, time: any TimeSource, random: any RandomSource,
+        path: String, migrations: [Migration], vault: Vault, time: any TimeSource, random: any RandomSource,
         busyTimeout: Duration
     ) throws {
         self.path = path
         self.time = time
         self.random = random
-        vault = Vault(keyRing)
+        self.vault = vault
         var configuration = Configuration()
         configuration.label = "rollcall"
         configuration.busyMode = .timeout(busyTimeout.secondsAsDouble)
@@ -39,8 +39,7 @@ final class Connections: Sendable {
             try db.execute(sql: "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")
             try Migration.apply(migrations, db, now: time.now())
             try db.inTransaction(.immediate) {
-                try KeyCheck.check(keyRing, db)
-                try KeyCheck.list(keyRing, db)
+                vault.use(try KeyCheck.settle(vault.ring, vault, db))
                 return .commit
             }
         }
@@ -55,7 +54,7 @@ final class Connections: Sendable {
         if isClosed.load(ordering: .acquiring) { throw .closed }
         let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
             pool.asyncWriteWithoutTransaction { [self] db in
-                let transaction = Transaction(db: db, ring: vault.ring, now: time.now(), random: random)
+                let transaction = Transaction(db: db, vault: vault, now: time.now(), random: random)
                 let result = Result { () throws -> Value in
                     var value: Value?
                     try db.inTransaction(.immediate) {
@@ -82,7 +81,7 @@ final class Connections: Sendable {
                 continuation.resume(
                     returning: Result {
                         try body(
-                            Transaction(db: connection.get(), ring: vault.ring, now: time.now(), random: random))
+                            Transaction(db: connection.get(), vault: vault, now: time.now(), random: random))
                     }.mapError(StoreError.init))
             }
         }
@@ -93,7 +92,7 @@ final class Connections: Sendable {
     func writeInBackground(_ body: @escaping @Sendable (Transaction) throws -> Void) {
         if isClosed.load(ordering: .acquiring) { return }
         pool.asyncWriteWithoutTransaction { [self] db in
-            let transaction = Transaction(db: db, ring: vault.ring, now: time.now(), random: random)
+            let transaction = Transaction(db: db, vault: vault, now: time.now(), random: random)
             // The caller has said that a failure does no harm.
             try? db.inTransaction(.immediate) {
                 try body(transaction)
@@ -128,14 +127,14 @@ final class Connections: Sendable {
 /// One transaction: its connection, and what is the same throughout.
 final class Transaction {
     let db: Connection
-    let ring: KeyRing
+    let ring: TransactionRing
     let now: Timestamp
     let random: any RandomSource
     fileprivate(set) var wroteChange = false
 
-    init(db: Connection, ring: KeyRing, now: Timestamp, random: any RandomSource) {
+    init(db: Connection, vault: Vault, now: Timestamp, random: any RandomSource) {
         self.db = db
-        self.ring = ring
+        ring = TransactionRing(vault, db)
         self.now = now
         self.random = random
     }

@@ -29,26 +29,29 @@ package final class Database: Sendable {
 
     /// Opens or creates, migrates, checks the key. Refuses what a newer version wrote, and a key ring that lacks a key in
     /// use, before anything is written.
+    /// - Parameter source: gives the key ring as it is by then; asked for where a key turns up that is not in `keyRing`,
+    ///   for another process may have added it.
     package convenience init(
-        path: String, keyRing: KeyRing, time: any TimeSource, random: any RandomSource,
-        busyTimeout: Duration = .seconds(5)
+        path: String, keyRing: KeyRing, rereadingKeysFrom source: (@Sendable () throws -> KeyRing)? = nil,
+        time: any TimeSource, random: any RandomSource, busyTimeout: Duration = .seconds(5)
     ) throws(StoreError) {
         try self.init(
-            path: path, migrations: Migration.all, keyRing: keyRing, time: time, random: random,
-            busyTimeout: busyTimeout)
+            path: path, migrations: Migration.all, keyRing: keyRing, rereadingKeysFrom: source, time: time,
+            random: random, busyTimeout: busyTimeout)
     }
 
     init(
-        path: String, migrations: [Migration], keyRing: KeyRing, time: any TimeSource, random: any RandomSource,
-        busyTimeout: Duration
+        path: String, migrations: [Migration], keyRing: KeyRing,
+        rereadingKeysFrom source: (@Sendable () throws -> KeyRing)? = nil, time: any TimeSource,
+        random: any RandomSource, busyTimeout: Duration
     ) throws(StoreError) {
         self.path = path
+        let vault = Vault(keyRing, rereading: source)
         var warnings = try DatabaseFile.prepare(path)
         do {
-            try Database.inspect(path, migrations: migrations, keyRing: keyRing, busyTimeout: busyTimeout)
+            try Database.inspect(path, migrations: migrations, vault: vault, busyTimeout: busyTimeout)
             connections = try Connections(
-                path: path, migrations: migrations, keyRing: keyRing, time: time, random: random,
-                busyTimeout: busyTimeout)
+                path: path, migrations: migrations, vault: vault, time: time, random: random, busyTimeout: busyTimeout)
         } catch { throw StoreError(error) }
         warnings += DatabaseFile.restrict(path)
         self.warnings = warnings
@@ -62,12 +65,12 @@ package final class Database: Sendable {
         revocations = RevocationOutbox(connections: connections)
         allowances = RequestAllowanceStore(connections: connections)
         idempotency = IdempotencyStore(connections: connections)
-        vault = VaultStore(connections: connections)
+        self.vault = VaultStore(connections: connections)
     }
 
     /// Looks before anything is opened for writing: a refused database stays as it is, byte for byte.
     private static func inspect(
-        _ path: String, migrations: [Migration], keyRing: KeyRing, busyTimeout: Duration
+        _ path: String, migrations: [Migration], vault: Vault, busyTimeout: Duration
     ) throws {
         if DatabaseFile.isEmpty(path) { return }
         var configuration = Configuration()
@@ -75,7 +78,12 @@ package final class Database: Sendable {
         configuration.busyMode = .timeout(busyTimeout.secondsAsDouble)
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         try queue.read { db in
-            if try Migration.check(migrations, db) > 0 { try KeyCheck.check(keyRing, db) }
+            if try Migration.check(migrations, db) > 0 {
+                if try !KeyCheck.listed(db).allSatisfy(vault.ring.contains), let newer = vault.reread() {
+                    vault.use(newer)
+                }
+                try KeyCheck.check(vault.ring, db)
+            }
         }
         try queue.close()
     }

@@ -30,12 +30,35 @@ enum KeyCheck {
         if !needed.isEmpty { throw StoreError.wrongKey(missing: needed) }
     }
 
-    /// Lists the ring's primary key, before anything is sealed with it.
-    static func list(_ ring: KeyRing, _ db: Connection) throws {
+    /// Checks the ring, and makes its primary key the one that seals. A ring that was read before another process rotated
+    /// keys is read again. Returns the ring to use.
+    static func settle(_ ring: KeyRing, _ vault: Vault, _ db: Connection) throws -> KeyRing {
+        var ring = ring
+        if try !listed(db).allSatisfy(ring.contains), let newer = vault.reread() { ring = newer }
+        try check(ring, db)
+        try list(ring, db)
+        return ring
+    }
+
+    /// Lists the ring's primary key, before anything is sealed with it, and makes it the one that seals.
+    private static func list(_ ring: KeyRing, _ db: Connection) throws {
         let keyID = ring.primary.id
-        if try db.first("SELECT 1 FROM key_check WHERE key_id = ?", keyID) != nil { return }
-        try db.run(
-            "INSERT INTO key_check (key_id, sealed) VALUES (?, ?)", keyID, ring.seal(plaintext, at: place(keyID)))
+        if try primaryID(db) == keyID { return }
+        if try db.first("SELECT 1 FROM key_check WHERE key_id = ?", keyID) == nil {
+            try db.run(
+                "INSERT INTO key_check (key_id, sealed) VALUES (?, ?)", keyID, ring.seal(plaintext, at: place(keyID)))
+        }
+        try db.run("UPDATE key_check SET is_primary = 0 WHERE is_primary = 1")
+        try db.run("UPDATE key_check SET is_primary = 1 WHERE key_id = ?", keyID)
+    }
+
+    /// The key that seals.
+    static func primaryID(_ db: Connection) throws -> String? {
+        try db.first("SELECT key_id FROM key_check WHERE is_primary = 1")?.text(0)
+    }
+
+    static func listed(_ db: Connection) throws -> [String] {
+        try db.rows("SELECT key_id FROM key_check ORDER BY key_id").map { try $0.text(0) }
     }
 
     static func isNeeded(_ keyID: String, _ db: Connection) throws -> Bool {

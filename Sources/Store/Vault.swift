@@ -44,9 +44,31 @@ extension KeyRing {
 /// The key ring in use, which may be exchanged while the service runs.
 final class Vault: Sendable {
     private let current: Mutex<KeyRing>
+    private let source: (@Sendable () throws -> KeyRing)?
 
-    init(_ ring: KeyRing) { current = Mutex(ring) }
+    init(_ ring: KeyRing, rereading source: (@Sendable () throws -> KeyRing)?) {
+        current = Mutex(ring)
+        self.source = source
+    }
 
     var ring: KeyRing { current.withLock { $0 } }
-    func replace(with ring: KeyRing) { current.withLock { $0 = ring } }
+
+    /// The keys held so far stay: a read that began before may need one.
+    func use(_ ring: KeyRing) { current.withLock { $0 = ring.with($0) } }
+
+    /// The source's ring as it is now; `nil` where there is no source or it can't be read.
+    func reread() -> KeyRing? {
+        // Without it the key stays unknown, and whoever needs it says so.
+        source.flatMap { source in try? source() }
+    }
+
+    /// A ring with that key. Where ours lacks it the source is read again: another process writes a new key there before
+    /// it seals anything with it.
+    func ring(having keyID: String) -> KeyRing? {
+        let ring = ring
+        if ring.contains(keyID) { return ring }
+        guard let newer = reread(), newer.contains(keyID) else { return nil }
+        use(newer)
+        return newer.with(ring)
+    }
 }

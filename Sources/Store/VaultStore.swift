@@ -2,9 +2,11 @@ import Accounts
 package import Cryptography
 import GRDB
 
-package struct VaultUse: Sendable, Equatable {
+package struct VaultUse: Sendable, Hashable {
     package var keyID: String
     package var rows: Int
+    /// New secrets are sealed with it.
+    package var isPrimary: Bool
 }
 
 /// One step of a walk over everything that is sealed.
@@ -17,32 +19,32 @@ package struct VaultStep: Sendable, Equatable {
     package var next: String?
 }
 
-/// Keys change while the service runs: what is sealed moves to the primary key a step at a time.
+/// Keys change while the service runs: what is sealed moves to the primary key a step at a time, and every process that
+/// seals or opens learns of the new key from the database and the source of its key ring.
 package struct VaultStore: Sendable {
     let connections: Connections
 
     package var keyRing: KeyRing { connections.vault.ring }
 
-    /// Takes a new ring into use, as after the key file changed: new secrets are sealed with its primary key from now on.
-    /// Throws `.wrongKey` where it lacks a key in use.
+    /// Takes a new ring into use, as after the key file changed. From the moment this returns every process seals with its
+    /// primary key. Throws `.wrongKey` where it lacks a key in use.
     package func use(_ keyRing: KeyRing) async throws(StoreError) {
         let vault = connections.vault
-        try await connections.write { transaction in
-            try KeyCheck.check(keyRing, transaction.db)
-            try KeyCheck.list(keyRing, transaction.db)
-        }
-        vault.replace(with: keyRing)
+        let settled = try await connections.write { try KeyCheck.settle(keyRing, vault, $0.db) }
+        vault.use(settled)
     }
 
     /// Seals up to `limit` rows that are under another key anew under the primary one, in one transaction.
     package func reseal(after cursor: String? = nil, limit: Int) async throws(StoreError) -> VaultStep {
         try await connections.write { transaction in
             let ring = transaction.ring
-            return try Self.step(transaction, cursor, notUnder: ring.primary.id, limit) { table, row in
+            let primary = try ring.primary.id
+            let old = try KeyCheck.listed(transaction.db).filter { $0 != primary }
+            return try Self.step(transaction, cursor, under: old, limit) { table, row in
                 let boxes = try zip(row.columns, row.open(ring)).map { column, plaintext in
                     try plaintext.map { try ring.seal($0, at: column.place) }
                 }
-                try table.update(row, keyID: ring.primary.id, boxes: boxes, transaction.db)
+                try table.update(row, keyID: primary, boxes: boxes, transaction.db)
             }
         }
     }
@@ -50,36 +52,35 @@ package struct VaultStore: Sendable {
     /// Opens everything that is sealed, up to `limit` rows a step.
     package func verify(after cursor: String? = nil, limit: Int) async throws(StoreError) -> VaultStep {
         try await connections.read { transaction in
-            try Self.step(transaction, cursor, notUnder: nil, limit) { _, row in _ = try row.open(transaction.ring) }
+            try Self.step(transaction, cursor, under: [nil], limit) { _, row in _ = try row.open(transaction.ring) }
         }
     }
 
+    /// - Parameter keyIDs: `nil` stands for every key.
     private static func step(
-        _ transaction: Transaction, _ cursor: String?, notUnder keyID: String?, _ limit: Int,
+        _ transaction: Transaction, _ cursor: String?, under keyIDs: [String?], _ limit: Int,
         _ body: (SealedTable, SealedRow) throws -> Void
     ) throws -> VaultStep {
-        // A cursor is the place of a table and the last key done in it.
-        let parts = (cursor ?? "0|").split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, let first = Int(parts[0]), SealedTable.all.indices.contains(first) else {
-            throw StoreError.inconsistent("after: not a cursor of this walk")
-        }
+        let start = try VaultCursor(cursor)
         var step = VaultStep(rows: 0, damaged: [])
-        var key = String(parts[1])
         var left = limit
-        for (index, table) in SealedTable.all.enumerated().dropFirst(first) {
-            let rows = try table.rows(after: key, notUnder: keyID, limit: left, transaction.db)
-            for row in rows {
-                do {
-                    try body(table, row)
-                    step.rows += 1
-                } catch let error as SealingError { step.damaged.append(row.error(error)) }
+        for (index, table) in SealedTable.all.enumerated().dropFirst(start.table) {
+            for keyID in keyIDs where index > start.table || (keyID ?? "") >= start.keyID {
+                let isStart = index == start.table && keyID ?? "" == start.keyID
+                let rows = try table.rows(
+                    after: isStart ? start.rowID : .min, under: keyID, limit: left, transaction.db)
+                for row in rows {
+                    do {
+                        try body(table, row)
+                        step.rows += 1
+                    } catch let error as SealingError { step.damaged.append(row.error(error)) }
+                }
+                left -= rows.count
+                if left == 0, let last = rows.last {
+                    step.next = VaultCursor(table: index, keyID: keyID ?? "", rowID: last.rowID).text
+                    return step
+                }
             }
-            left -= rows.count
-            if left == 0, let last = rows.last {
-                step.next = "\(index)|\(last.key)"
-                return step
-            }
-            key = ""
         }
         return step
     }
@@ -87,12 +88,12 @@ package struct VaultStore: Sendable {
     /// How many rows need which key; a key in the list that none needs has 0.
     package func uses() async throws(StoreError) -> [VaultUse] {
         try await connections.read { transaction in
-            try transaction.db.rows("SELECT key_id FROM key_check ORDER BY key_id").map { row in
-                let keyID = try row.text(0)
+            let primary = try KeyCheck.primaryID(transaction.db)
+            return try KeyCheck.listed(transaction.db).map { keyID in
                 let counts = try SealedTable.all.map { table in
                     try transaction.db.first("SELECT count(*) FROM \(table.name) WHERE key_id = ?", keyID)?.int(0) ?? 0
                 }
-                return VaultUse(keyID: keyID, rows: counts.reduce(0, +))
+                return VaultUse(keyID: keyID, rows: counts.reduce(0, +), isPrimary: keyID == primary)
             }
         }
     }
@@ -101,12 +102,39 @@ package struct VaultStore: Sendable {
     /// from then on.
     package func retireUnusedKeys() async throws(StoreError) -> [String] {
         try await connections.write { transaction in
-            let listed = try transaction.db.rows("SELECT key_id FROM key_check ORDER BY key_id").map { try $0.text(0) }
-            let unused = try listed.filter { keyID in
-                try keyID != transaction.ring.primary.id && !KeyCheck.isNeeded(keyID, transaction.db)
+            let primary = try transaction.ring.primary.id
+            let unused = try KeyCheck.listed(transaction.db).filter { keyID in
+                try keyID != primary && !KeyCheck.isNeeded(keyID, transaction.db)
             }
             for keyID in unused { try transaction.db.run("DELETE FROM key_check WHERE key_id = ?", keyID) }
             return unused
         }
     }
+}
+
+/// How far a walk has come: the place of a table in `SealedTable.all`, the key, the last row done.
+private struct VaultCursor {
+    var table: Int
+    var keyID: String
+    var rowID: Int64
+
+    init(table: Int, keyID: String, rowID: Int64) {
+        self.table = table
+        self.keyID = keyID
+        self.rowID = rowID
+    }
+
+    init(_ text: String?) throws(StoreError) {
+        guard let text else {
+            self.init(table: 0, keyID: "", rowID: .min)
+            return
+        }
+        let parts = text.split(separator: "|", omittingEmptySubsequences: false)
+        guard parts.count == 3, let table = Int(parts[0]), SealedTable.all.indices.contains(table),
+            let rowID = Int64(parts[2])
+        else { throw .inconsistent("after: not a cursor of this walk") }
+        self.init(table: table, keyID: String(parts[1]), rowID: rowID)
+    }
+
+    var text: String { "\(table)|\(keyID)|\(rowID)" }
 }

@@ -20,7 +20,7 @@ import Testing
     private static let commands = [
         "serve", "demo", "sync", "simulator", "migrate", "accounts list", "accounts show", "accounts import",
         "accounts export", "accounts unlink", "providers list", "providers check", "providers schema", "keys create",
-        "keys list", "keys revoke", "config show",
+        "keys list", "keys revoke", "vault rotate", "vault verify", "vault retire", "config show",
     ]
 
     @Test(arguments: commands)

@@ -6,6 +6,7 @@ let goldenSchema = #"""
     CREATE INDEX credential_refresh_started ON credential (refresh_started_at) WHERE refresh_started_at IS NOT NULL;
     CREATE INDEX idempotent_request_expiry ON idempotent_request (expires_at);
     CREATE INDEX idempotent_request_sealing_key ON idempotent_request (key_id) WHERE key_id IS NOT NULL;
+    CREATE UNIQUE INDEX key_check_primary ON key_check (is_primary) WHERE is_primary = 1;
     CREATE INDEX link_session_expiry ON link_session (expires_at);
     CREATE INDEX link_session_user ON link_session (user_id, status, id);
     CREATE INDEX linked_account_provider ON linked_account (provider, id);
@@ -91,7 +92,7 @@ let goldenSchema = #"""
     CREATE TABLE key_check (
         key_id TEXT NOT NULL PRIMARY KEY CHECK (key_id <> ''),
         sealed BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    , is_primary INTEGER NOT NULL DEFAULT 0 CHECK (is_primary IN (0, 1))) STRICT, WITHOUT ROWID;
     CREATE TABLE link_session (
         id TEXT NOT NULL PRIMARY KEY CHECK (id GLOB 'lks_*'),
         token_hash BLOB NOT NULL UNIQUE,

@@ -2,6 +2,7 @@ import Accounts
 import Cryptography
 import Foundation
 import GRDB
+import Synchronization
 import TestSupport
 import Testing
 
@@ -46,7 +47,8 @@ import Testing
         return (rows, damaged)
     }
 
-    @Test(arguments: [1, 3, 1000]) func `keys change while the service runs, and the old one is not needed after`(
+    @Test(arguments: [1, 3, 1000])
+    func `security 90: keys change while the service runs, and the old one is not needed after`(
         limit: Int
     ) async throws {
         let (fixture, account) = try await populated()
@@ -67,7 +69,8 @@ import Testing
         #expect(try await vault.reseal(limit: 100) == VaultStep(rows: 0, damaged: [], next: nil))
         #expect(
             Set(try await vault.uses()) == [
-                VaultUse(keyID: old.primary.id, rows: 0), VaultUse(keyID: new.primary.id, rows: 12),
+                VaultUse(keyID: old.primary.id, rows: 0, isPrimary: false),
+                VaultUse(keyID: new.primary.id, rows: 12, isPrimary: true),
             ])
         #expect(try await vault.retireUnusedKeys() == [old.primary.id])
         #expect(try await walk { try await vault.verify(after: $0, limit: limit) }.rows == 12)
@@ -83,7 +86,7 @@ import Testing
                 == Secret("verifier-EXAMPLE"))
     }
 
-    @Test func `a ring without a key in use is refused, one without an unused key is not`() async throws {
+    @Test func `security 90: a ring without a key in use is refused, one without an unused key is not`() async throws {
         let (fixture, _) = try await populated()
         let vault = fixture.database.vault
         let new = try fixture.ring.withNewPrimary(random: SeededRandom(seed: 21))
@@ -118,8 +121,128 @@ import Testing
         #expect(try await fixture.database.revocations.count() == 1)
     }
 
-    @Test func `security 89: what does not open is named, and neither stops the walk nor is sealed anew`() async throws
+    @Test func `security 90: a process with the older ring reads its source again, and no read or write fails`()
+        async throws
     {
+        let (fixture, account) = try await populated()
+        let new = try fixture.ring.withNewPrimary(random: SeededRandom(seed: 21))
+        let file = Mutex(fixture.ring)
+        let reads = Atomic(0)
+        let other = try Database(
+            path: fixture.path, keyRing: fixture.ring,
+            rereadingKeysFrom: {
+                reads.add(1, ordering: .relaxed)
+                return file.withLock { $0 }
+            }, time: fixture.time, random: SeededRandom(seed: 4))
+        defer { other.close() }
+        #expect(try await other.credentials.read(account.id)?.credential == .example())
+        #expect(reads.load(ordering: .relaxed) == 0)
+        file.withLock { $0 = new }
+        try await fixture.database.vault.use(new)
+        _ = try await walk { try await fixture.database.vault.reseal(after: $0, limit: 100) }
+        #expect(try await fixture.database.vault.retireUnusedKeys() == [fixture.ring.primary.id])
+        file.withLock { $0 = new.primaryAlone }
+        // A write first: it seals with a key of which this process has not heard, never with the retired one.
+        let key = APIKeyID(at: .epoch, random: SeededRandom())
+        _ = try await other.idempotency.begin(key: "k3", apiKey: key, request: [1])
+        try await other.idempotency.finish(
+            key: "k3", apiKey: key, request: [1], StoredResponse(status: 201, body: []))
+        #expect(try await other.credentials.read(account.id)?.credential == .example())
+        #expect(
+            try await other.linkSessions.consume(
+                state: "state-EXAMPLE-1", provider: github, browser: "browser-EXAMPLE") != nil)
+        #expect(
+            try await other.idempotency.begin(key: "k3", apiKey: key, request: [1])
+                == .repeated(StoredResponse(status: 201, body: [])))
+        #expect(try await other.vault.verify(limit: 1000).damaged == [])
+        #expect(reads.load(ordering: .relaxed) == 1)
+        #expect(
+            try await fixture.database.vault.uses()
+                == [VaultUse(keyID: new.primary.id, rows: 11, isPrimary: true)])
+        // Keys once known stay with the process: a read that began before the change may need one.
+        #expect(other.vault.keyRing.contains(fixture.ring.primary.id))
+    }
+
+    @Test func `security 90: a ring read before the keys changed does not bring the old primary key back`() async throws
+    {
+        let (fixture, _) = try await populated()
+        let new = try fixture.ring.withNewPrimary(random: SeededRandom(seed: 21))
+        try await fixture.database.vault.use(new)
+        let late = try Database(
+            path: fixture.path, keyRing: fixture.ring, rereadingKeysFrom: { new }, time: fixture.time,
+            random: SeededRandom(seed: 4))
+        defer { late.close() }
+        #expect(late.vault.keyRing.primary.id == new.primary.id)
+        try await late.vault.use(fixture.ring)
+        #expect(try await late.vault.uses().filter(\.isPrimary).map(\.keyID) == [new.primary.id])
+        // Whoever puts another known key first means it.
+        let back = try #require(new.withPrimary(fixture.ring.primary.id))
+        try await late.vault.use(back)
+        #expect(try await late.vault.uses().filter(\.isPrimary).map(\.keyID) == [fixture.ring.primary.id])
+        let account = try await fixture.link("after")
+        let row = try await fixture.database.maintain { db in
+            try db.first("SELECT key_id FROM credential WHERE account_id = ?", account.id)?.text(0)
+        }
+        #expect(row == fixture.ring.primary.id)
+    }
+
+    @Test func `security 90: a source that can't be read leaves the key unknown and the row as it is`() async throws {
+        struct Unreadable: Error {}
+        let (fixture, account) = try await populated()
+        let other = try Database(
+            path: fixture.path, keyRing: fixture.ring, rereadingKeysFrom: { throw Unreadable() }, time: fixture.time,
+            random: SeededRandom(seed: 4))
+        defer { other.close() }
+        let new = try fixture.ring.withNewPrimary(random: SeededRandom(seed: 21))
+        try await fixture.database.vault.use(new)
+        _ = try await walk { try await fixture.database.vault.reseal(after: $0, limit: 100) }
+        #expect(
+            await storeError { try await other.credentials.read(account.id) }
+                == .credentialDamaged(account.id, missingKey: new.primary.id))
+        let written = await storeError {
+            try await other.linkSessions.consume(
+                state: "state-EXAMPLE-1", provider: github, browser: "browser-EXAMPLE")
+        }
+        #expect(written == .damaged("an authorization request"))
+        #expect(
+            try await fixture.database.linkSessions.consume(
+                state: "state-EXAMPLE-1", provider: github, browser: "browser-EXAMPLE") != nil)
+    }
+
+    /// A column that somebody adds and forgets here would keep needing an old key, or lie in the clear.
+    @Test func `security 91: every BLOB of the schema is sealed or a hash, and every sealed table can be walked`()
+        async throws
+    {
+        let fixture = try Fixture()
+        let columns = try await fixture.database.maintain { db in
+            try db.rows(
+                """
+                SELECT s.name, c.name, c.type FROM sqlite_schema s JOIN pragma_table_info(s.name) c
+                WHERE s.type = 'table' ORDER BY s.name, c.cid
+                """
+            ).map { (table: try $0.text(0), column: try $0.text(1), type: try $0.text(2)) }
+        }
+        let blobs = columns.filter { $0.type == "BLOB" && $0.table != "key_check" }
+        let sealed = blobs.filter { !$0.column.hasSuffix("hash") && !$0.column.hasSuffix("digest") }
+        let listed = SealedTable.all.flatMap { table in table.columns.map { "\(table.name).\($0)" } }
+        #expect(sealed.map { "\($0.table).\($0.column)" }.sorted() == listed.sorted())
+        #expect(
+            columns.filter { $0.column == "key_id" && $0.table != "key_check" }.map(\.table)
+                == SealedTable.all.map(\.name).sorted())
+        for table in SealedTable.all {
+            for byKey in [true, false] {
+                let plan = try await fixture.database.maintain { db in
+                    let statement = try db.makeStatement(sql: "EXPLAIN QUERY PLAN " + table.select(under: byKey))
+                    return try Row.fetchAll(statement, arguments: ["k", 1, 1]).map { try $0.text(3) }
+                }
+                #expect(plan.first?.hasPrefix("SEARCH t USING") == true, "\(plan)")
+                #expect(!byKey || plan.first?.contains("(key_id=? AND rowid>?)") == true, "\(plan)")
+                #expect(!plan.contains { $0.contains("TEMP B-TREE") || $0.hasPrefix("SCAN") }, "\(plan)")
+            }
+        }
+    }
+
+    @Test func `what does not open is named, and neither stops the walk nor is sealed anew`() async throws {
         let (fixture, account) = try await populated()
         let id = account.id.rawValue
         try await fixture.database.maintain { db in
@@ -141,15 +264,11 @@ import Testing
 
     @Test func `a cursor that is none is refused`() async throws {
         let fixture = try Fixture()
-        for cursor in ["", "x", "9|", "-1|"] {
+        for cursor in ["", "x", "99||1", "-1||1", "0||x", "0|1"] {
             let error = await storeError { try await fixture.database.vault.verify(after: cursor, limit: 1) }
             #expect(error == .inconsistent("after: not a cursor of this walk"))
         }
     }
-}
-
-extension VaultUse: Hashable {
-    public func hash(into hasher: inout Hasher) { hasher.combine(keyID) }
 }
 
 @Suite(.timeLimit(.minutes(5))) struct ErasureTests {

@@ -36,9 +36,7 @@ extension AccountsCommand {
                 let catalog = try ServiceAssembly.catalog(configuration)
                 let random = SystemRandom()
                 let handle = try open()
-                let database = try Database(
-                    path: configuration.databasePath, keyRing: try configuration.keyRing(random: random),
-                    time: SystemTime(), random: random)
+                let database = try configuration.openDatabase(random: random)
                 defer { database.close() }
                 let reader = AccountLine(catalog: catalog, isDue: due, clock: SystemTime(), random: random)
                 var work = ImportWork(
