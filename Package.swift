@@ -52,6 +52,7 @@ let package = Package(
         .target(name: "YAML", dependencies: [yams], swiftSettings: strict),
         .target(name: "JSONPath", dependencies: ["JSON"], swiftSettings: strict),
         .target(name: "Accounts", swiftSettings: strict),
+        .target(name: "Freshness", swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["Accounts", crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "Transfer", dependencies: ["CCurl"], swiftSettings: strict),
         .target(
@@ -88,11 +89,13 @@ let package = Package(
                 "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers", "Store",
                 "Sync", "Transfer", "Web", "YAML", argumentParser, configuration, logging, serviceLifecycle,
             ], swiftSettings: strict),
+        .executableTarget(name: "FreshnessBenchmark", dependencies: ["Freshness"], swiftSettings: strict),
         .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Accounts", "Transfer", logging], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("Accounts"),
+        tests("Freshness"),
         tests("JSON"),
         tests("JSONPath", "JSON"),
         tests("YAML"),

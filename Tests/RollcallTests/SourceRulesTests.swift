@@ -59,7 +59,7 @@ import Testing
 
     /// Programs may print; `Rollcall` does so in its commands alone.
     private static func prints(path: String, lines: [SourceText.Line], index: Int) -> String? {
-        let mayPrint = ["Rollcall/Commands/", "TransferBenchmark/", "EmbedFilesTool/"]
+        let mayPrint = ["Rollcall/Commands/", "TransferBenchmark/", "FreshnessBenchmark/", "EmbedFilesTool/"]
         guard !mayPrint.contains(where: { path.hasPrefix($0) }) else { return nil }
         guard ["rint(", "dump("].contains(where: { lines[index].code.contains($0) }) else { return nil }
         return lines[index].code.contains(/(^|[^\w.])(Swift\.)?(debugPrint|print|dump)\(/) ? "print" : nil

@@ -1,0 +1,76 @@
+import Foundation
+
+/// What a request buys, and when to make it.
+package struct SyncValue: Sendable, Equatable {
+    package var belief: ChangeBelief
+    /// Seconds by which staleness in age counts besides staleness as such: without it an account that changes all the time
+    /// would be given up. Infinite leaves it out.
+    package var theta: Double
+
+    package init(_ belief: ChangeBelief, theta: Double) {
+        self.belief = belief
+        self.theta = theta
+    }
+
+    /// Of a request made when the copy is `age` old, in seconds of freshness of an account of weight 1. Rises with age.
+    package func value(at age: Double) -> Double {
+        guard age > 0 else { return 0 }
+        return freshness(age) + (theta.isFinite ? ageSaved(age) / theta : 0)
+    }
+
+    /// The time in `bounds` at which `weight` times the value is the price: where every account's last request is worth
+    /// the same, no other plan of as many requests is fresher.
+    package func interval(weight: Double, price: Double, in bounds: ClosedRange<Double>) -> Double {
+        solve(weight, bounds) { _ in price }
+    }
+
+    /// The same where a request costs `unchangedCost`, and `changedCost` more if it finds a change, of the budget.
+    package func interval(
+        weight: Double, price: Double, unchangedCost: Double, changedCost: Double, in bounds: ClosedRange<Double>
+    ) -> Double {
+        solve(weight, bounds) { age in
+            let (a, b) = (belief.a, belief.b)
+            let certainty = 1 - belief.freshProbability(age: age) * (1 + a * age / (b + age))
+            return price * (unchangedCost + changedCost * certainty)
+        }
+    }
+
+    private func solve(
+        _ weight: Double, _ bounds: ClosedRange<Double>, price: (Double) -> Double
+    ) -> Double {
+        let (shortest, longest) = (bounds.lowerBound, bounds.upperBound)
+        guard weight > 0, weight * value(at: longest) >= price(longest) else { return longest }
+        if weight * value(at: shortest) >= price(shortest) { return shortest }
+        var low = log(shortest)
+        var high = log(longest)
+        for _ in 0..<48 {
+            let middle = (low + high) / 2
+            let age = exp(middle)
+            if weight * value(at: age) < price(age) { low = middle } else { high = middle }
+        }
+        return exp((low + high) / 2)
+    }
+
+    // MARK: - The two integrals
+
+    /// The expected time that the copy will be right for, beyond what it would be without the request.
+    private func freshness(_ age: Double) -> Double {
+        let (a, b) = (belief.a, belief.b)
+        let u = age / b
+        if (a + 1) * u < 1e-4 { return b * a * u * u * (0.5 - (a + 1) * u / 3) }
+        let l = log1p(u)
+        return b * Self.e(1 - a, l) - age * exp(-a * l)
+    }
+
+    /// The expected age that the copy is spared.
+    private func ageSaved(_ age: Double) -> Double {
+        let (a, b) = (belief.a, belief.b)
+        let u = age / b
+        if (a + 1) * u < 1e-3 { return b * b * a * u * u * u * (1 / 3.0 - (a + 1) * u / 8) }
+        let l = log1p(u)
+        return age * age / 2 - b * b * (Self.e(2 - a, l) - Self.e(1 - a, l))
+    }
+
+    /// ∫ e^(cx) dx from 0 to l.
+    private static func e(_ c: Double, _ l: Double) -> Double { abs(c) < 1e-12 ? l : expm1(c * l) / c }
+}
