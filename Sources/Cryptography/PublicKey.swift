@@ -22,7 +22,7 @@ package enum PublicKeyError: Error, Equatable {
 
 /// A public key that verifies signatures, made of what a JWK holds (RFC 7518 §6, RFC 8037 §2).
 package struct PublicKey: Sendable {
-    private enum Key: Sendable {
+    enum Key: Sendable {
         case rsa(_RSA.Signing.PublicKey)
         case p256(P256.Signing.PublicKey)
         case p384(P384.Signing.PublicKey)
@@ -30,6 +30,8 @@ package struct PublicKey: Sendable {
     }
 
     private let key: Key
+
+    init(_ key: Key) { self.key = key }
 
     /// `n` and `e`, big-endian.
     package init(rsaModulus modulus: [UInt8], exponent: [UInt8]) throws(PublicKeyError) {

@@ -224,7 +224,7 @@ package struct AccountLinking: Sendable {
             let response = try await client.send(
                 AuthorizationCodeGrant.tokenRequest(
                     code: code, codeVerifier: pending.codeVerifier, server: server, client: provider.client,
-                    dialect: provider.tokenDialect), to: provider, urgency: .callerWaits)
+                    dialect: provider.tokenDialect, moment: client.moment), to: provider, urgency: .callerWaits)
             do {
                 return try TokenEndpoint.read(
                     response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt)

@@ -1,5 +1,6 @@
 package import Accounts
 package import Logging
+import OAuth
 package import Providers
 package import Store
 package import Transfer
@@ -33,6 +34,9 @@ package actor ProviderClient {
         self.random = random
         self.logger = logger
     }
+
+    /// For a request that leaves now.
+    nonisolated var moment: Moment { Moment(now: time.now(), random: random) }
 
     /// - Parameters:
     ///   - account: whose access token the request carries; limits per token count by it.

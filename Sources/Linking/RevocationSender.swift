@@ -125,7 +125,8 @@ package struct RevocationSender: Sendable {
             guard let credential = await live(revocation, provider: provider, server: server) else {
                 return Task.isCancelled ? nil : .retry(after: nil)
             }
-            let requests = TokenRevocation.requests(for: credential, server: server, client: provider.client)
+            let requests = TokenRevocation.requests(
+                for: credential, server: server, client: provider.client, moment: client.moment)
             guard !requests.isEmpty else { return .refused }
             var worst = RevocationOutcome.alreadyDead
             for request in requests {
@@ -160,7 +161,7 @@ package struct RevocationSender: Sendable {
             let response = try await client.send(
                 RefreshTokenGrant.tokenRequest(
                     refreshToken: refreshToken, server: server, client: provider.client,
-                    dialect: provider.tokenDialect), to: provider, urgency: .background)
+                    dialect: provider.tokenDialect, moment: client.moment), to: provider, urgency: .background)
             let answer = try TokenEndpoint.read(
                 response, dialect: provider.tokenDialect, requestedScopes: held.scopes, requestedAt: requestedAt)
             renewed = held.refreshed(by: answer.credential)

@@ -154,7 +154,7 @@ struct TokenRefresh: Sendable {
             let response = try await client.send(
                 RefreshTokenGrant.tokenRequest(
                     refreshToken: lease.refreshToken, server: server, client: provider.client,
-                    dialect: provider.tokenDialect), with: admission)
+                    dialect: provider.tokenDialect, moment: client.moment), with: admission)
             do {
                 let answer = try TokenEndpoint.read(
                     response, dialect: provider.tokenDialect, requestedScopes: stored.credential.scopes,

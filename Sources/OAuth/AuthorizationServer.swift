@@ -15,11 +15,13 @@ package struct AuthorizationServer: Sendable, Equatable {
     package var authorizationResponseIssRequired: Bool
     /// What an ID token may be signed with; empty where the server is no OpenID provider.
     package var idTokenAlgorithms: [SignatureAlgorithm]
+    /// What it takes client assertions signed with, by name; empty where it does not say.
+    package var clientAssertionAlgorithms: [String]
 
     package init(
         issuer: String? = nil, authorizationEndpoint: String, tokenEndpoint: String, userinfoEndpoint: String? = nil,
         jwksURI: String? = nil, revocation: RevocationMethod = .none, authorizationResponseIssRequired: Bool = false,
-        idTokenAlgorithms: [SignatureAlgorithm] = []
+        idTokenAlgorithms: [SignatureAlgorithm] = [], clientAssertionAlgorithms: [String] = []
     ) {
         self.issuer = issuer
         self.authorizationEndpoint = authorizationEndpoint
@@ -29,6 +31,7 @@ package struct AuthorizationServer: Sendable, Equatable {
         self.revocation = revocation
         self.authorizationResponseIssRequired = authorizationResponseIssRequired
         self.idTokenAlgorithms = idTokenAlgorithms
+        self.clientAssertionAlgorithms = clientAssertionAlgorithms
     }
 }
 

@@ -18,6 +18,8 @@ package struct ProviderMetadata: Sendable, Equatable {
     /// Those offered that `IDToken` can verify; `none` and the HMAC ones never are.
     package var idTokenAlgorithms: [SignatureAlgorithm]
     package var authorizationResponseIssParameterSupported: Bool
+    /// Signature algorithms of client assertions, by name; empty where the document names none.
+    package var clientAssertionAlgorithms: [String] = []
 
     /// Redirects are refused: the document comes from the issuer itself.
     package static func request(issuer: String) -> TransferRequest {
@@ -58,7 +60,8 @@ package struct ProviderMetadata: Sendable, Equatable {
             idTokenAlgorithms: (try reader.strings("id_token_signing_alg_values_supported") ?? [])
                 .compactMap { SignatureAlgorithm(rawValue: $0) },
             authorizationResponseIssParameterSupported:
-                members["authorization_response_iss_parameter_supported"]?.bool ?? false)
+                members["authorization_response_iss_parameter_supported"]?.bool ?? false,
+            clientAssertionAlgorithms: try reader.strings("token_endpoint_auth_signing_alg_values_supported") ?? [])
     }
 }
 

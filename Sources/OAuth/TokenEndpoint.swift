@@ -18,11 +18,12 @@ package struct AccessTokenResponse: Sendable {
 package enum TokenEndpoint {
     /// Redirects are refused: a request with credentials goes to the configured endpoint or nowhere.
     static func request(
-        to endpoint: String, _ standard: [(name: String, value: String)], client: ClientRegistration,
-        dialect: TokenDialect
+        to endpoint: String, _ standard: [(name: String, value: String)], server: AuthorizationServer,
+        client: ClientRegistration, dialect: TokenDialect, moment: Moment
     ) -> TransferRequest {
         var parameters = standard + dialect.requestParameters.map { (name: $0.0, value: $0.1) }
-        parameters += client.bodyParameters
+        let proof = client.proof(at: endpoint, of: server, moment)
+        parameters += proof.parameters
         if dialect.repeatsClientID, !parameters.contains(where: { $0.name == "client_id" }) {
             parameters.append(("client_id", client.clientID))
         }
@@ -31,7 +32,7 @@ package enum TokenEndpoint {
         var fields: HeaderFields = ["Accept": "application/json"]
         for field in dialect.requestFields { fields[field.name] = field.value }
         var request = TransferRequest(
-            .post, endpoint, fields: fields, credentials: client.basicField.map { [$0] } ?? [], redirects: .refuse)
+            .post, endpoint, fields: fields, credentials: proof.field.map { [$0] } ?? [], redirects: .refuse)
         switch dialect.requestFormat {
         case .form:
             request.body = .init(contentType: FormEncoding.mediaType, bytes: Array(FormEncoding.body(parameters).utf8))

@@ -17,7 +17,7 @@ package enum TokenRevocation {
     /// The refresh token first: it outlives the access token, and many servers end both with it. Empty where the server
     /// takes no token back.
     package static func requests(
-        for credential: Credential, server: AuthorizationServer, client: ClientRegistration
+        for credential: Credential, server: AuthorizationServer, client: ClientRegistration, moment: Moment
     ) -> [TransferRequest] {
         let tokens = [
             credential.refreshToken.map { (kind: "refresh_token", token: $0) },
@@ -28,10 +28,12 @@ package enum TokenRevocation {
         case .rfc7009(let endpoint, let authenticated):
             return tokens.map { kind, token in
                 var parameters = [(name: "token", value: token.reveal { $0 }), (name: "token_type_hint", value: kind)]
-                if authenticated { parameters += client.bodyParameters }
+                // One each: an assertion counts once.
+                let proof = authenticated ? client.proof(at: endpoint, of: server, moment) : .init()
+                parameters += proof.parameters
                 return TransferRequest(
                     .post, endpoint, fields: ["Accept": "application/json"],
-                    credentials: authenticated ? client.basicField.map { [$0] } ?? [] : [],
+                    credentials: proof.field.map { [$0] } ?? [],
                     body: .init(
                         contentType: FormEncoding.mediaType, bytes: Array(FormEncoding.body(parameters).utf8)))
             }

@@ -110,7 +110,7 @@ extension OpenIDRules {
         let isGoogle = self.site == .google
         let methods =
             (switches.acceptsBasic ? ["client_secret_basic"] : [])
-            + (switches.acceptsPost ? ["client_secret_post"] : [])
+            + (switches.acceptsPost ? ["client_secret_post"] : []) + ["client_secret_jwt", "private_key_jwt"]
         return [
             "issuer": .string(issuer),
             "authorization_endpoint": .string(issuer + (isGoogle ? "/o/oauth2/v2/auth" : "/authorize")),
@@ -122,6 +122,7 @@ extension OpenIDRules {
             "id_token_signing_alg_values_supported": .strings(["RS256"]),
             "scopes_supported": .strings(["openid", "email", "profile"] + (isGoogle ? [] : ["offline_access"])),
             "token_endpoint_auth_methods_supported": .strings(methods),
+            "token_endpoint_auth_signing_alg_values_supported": .strings(["HS256", "RS256", "PS256", "ES256"]),
             "claims_supported": .strings([
                 "aud", "email", "email_verified", "exp", "family_name", "given_name", "iat", "iss", "name", "picture",
                 "sub",

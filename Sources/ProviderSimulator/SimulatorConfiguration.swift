@@ -54,17 +54,21 @@ package struct SimulatedClient: Sendable {
     package var id: String
     /// Empty for a public client.
     package var secret: String
+    /// PEM of the key that its assertions are signed with (`private_key_jwt`): then no secret is taken.
+    package var publicKey: String?
     /// Compared with what an authorization request sends, character by character (RFC 9700 §4.1.3).
     package var redirectURIs: [String]
     /// Shown on consent pages.
     package var name: String
 
     package init(
-        site: SimulatedSite, id: String, secret: String, redirectURIs: [String], name: String = "Example Application"
+        site: SimulatedSite, id: String, secret: String, publicKey: String? = nil, redirectURIs: [String],
+        name: String = "Example Application"
     ) {
         self.site = site
         self.id = id
         self.secret = secret
+        self.publicKey = publicKey
         self.redirectURIs = redirectURIs
         self.name = name
     }

@@ -6,7 +6,8 @@ extension SimulatorSwitches {
         enum CodingKeys: String, CodingKey, CaseIterable {
             case accessTokenLifetime, refreshTokenLifetime, codeLifetime, rotatesRefreshTokens, reuseRevokesFamily,
                 reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
-                acceptsBasic, acceptsPost, decodesBasic, requiresUserAgent, sendsEtags, sendsScope,
+                acceptsBasic, acceptsPost, decodesBasic, requiresAssertions, assertionIssuer, assertionAudience,
+                requiresKeyId, requiresUserAgent, sendsEtags, sendsScope,
                 refreshedTokenRefusals, tokensPerGrantMax, tokenLimit, clientLimit, invalidRequestLimit, autoConsent,
                 latency
         }
@@ -24,6 +25,12 @@ extension SimulatorSwitches {
         var acceptsBasic: Bool?
         var acceptsPost: Bool?
         var decodesBasic: Bool?
+        var requiresAssertions: Bool?
+        /// Empty is the client id.
+        var assertionIssuer: String?
+        /// Empty is the issuer or the endpoint.
+        var assertionAudience: String?
+        var requiresKeyId: Bool?
         var requiresUserAgent: Bool?
         var sendsEtags: Bool?
         var sendsScope: Bool?
@@ -58,6 +65,8 @@ extension SimulatorSwitches {
             set(acceptsBasic, \.acceptsBasic)
             set(acceptsPost, \.acceptsPost)
             set(decodesBasic, \.decodesBasic)
+            set(requiresAssertions, \.requiresAssertions)
+            set(requiresKeyId, \.requiresKeyID)
             set(requiresUserAgent, \.requiresUserAgent)
             set(sendsEtags, \.sendsETags)
             set(sendsScope, \.sendsScope)
@@ -68,6 +77,10 @@ extension SimulatorSwitches {
             if let clientLimit { switches.clientLimit = clientLimit.count == 0 ? nil : clientLimit }
             if let invalidRequestLimit {
                 switches.invalidRequestLimit = invalidRequestLimit.count == 0 ? nil : invalidRequestLimit
+            }
+            if let assertionIssuer { switches.assertionIssuer = assertionIssuer.isEmpty ? nil : assertionIssuer }
+            if let assertionAudience {
+                switches.assertionAudience = assertionAudience.isEmpty ? nil : assertionAudience
             }
             if let autoConsent { switches.autoConsent = autoConsent.isEmpty ? nil : autoConsent }
         }

@@ -22,6 +22,14 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var acceptsPost = true
     /// Id and secret of HTTP Basic are form-decoded, as RFC 6749 §2.3.1 has it.
     package var decodesBasic = true
+    /// A secret is taken only as the key of an assertion (`client_secret_jwt`).
+    package var requiresAssertions = false
+    /// `iss` of assertions, where it is not the client id (quirks C11, C12).
+    package var assertionIssuer: String?
+    /// The one `aud` that is taken; the issuer and the endpoint's URL where `nil`.
+    package var assertionAudience: String?
+    /// Assertions carry `kid`.
+    package var requiresKeyID = false
     /// Requests of programs without a User-Agent that the site takes are refused, at every endpoint.
     package var requiresUserAgent = false
     /// Profile responses carry an ETag and If-None-Match is honoured.

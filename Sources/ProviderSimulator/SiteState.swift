@@ -13,6 +13,8 @@ struct SiteState: Sendable {
     var clients: [String: SimulatedClient]
     var faults: [SimulatedFault] = []
     var counters = SimulatorCounters()
+    /// `jti` of every assertion and proof that was taken.
+    var assertionIDs: Set<String> = []
     var windows = RequestWindows()
     var generator: SeededGenerator
     /// Each step changes a tenth of the people made on the fly.

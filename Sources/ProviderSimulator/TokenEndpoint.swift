@@ -1,7 +1,7 @@
 import Crypto
 import Synchronization
 
-/// RFC 6749 §4.1.3, §6 and §2.3: client authentication, codes, refresh tokens.
+/// RFC 6749 §4.1.3, §6 and §2.3, RFC 7523 §2.2: client authentication, codes, refresh tokens.
 extension Site {
     func token(_ call: Call) -> Reply {
         switch grant(call) {
@@ -40,22 +40,38 @@ extension Site {
         return nil
     }
 
-    /// Basic (RFC 6749 §2.3.1: id and secret are form-encoded first) or in the body, never both.
+    /// Basic (RFC 6749 §2.3.1: id and secret are form-encoded first), in the body, or an assertion: never two.
     func authenticateClient(_ call: Call, _ form: Form) -> Result<SimulatedClient, TokenRefusal> {
         let (clients, switches) = state.withLock { ($0.clients, $0.switches) }
         if let basic = call.token(schemes: ["basic"]) {
             guard switches.acceptsBasic else { return .failure(.invalidClient) }
-            if form["client_secret"] != nil {
+            if form["client_secret"] != nil || form["client_assertion"] != nil {
                 return .failure(.invalidRequest("the client authenticates in two ways"))
             }
             guard let (id, secret) = BasicCredentials.read(basic, isFormEncoded: switches.decodesBasic),
-                let client = clients[id], client.secret == secret, form["client_id"] == nil || form["client_id"] == id
+                let client = clients[id], client.secret == secret, client.publicKey == nil,
+                !switches.requiresAssertions,
+                form["client_id"] == nil || form["client_id"] == id
             else { return .failure(.invalidClient) }
             return .success(client)
         }
-        guard let id = form["client_id"], let client = clients[id], client.secret == form["client_secret"] ?? "" else {
-            return .failure(.invalidClient)
+        if let assertion = form["client_assertion"] {
+            if form["client_secret"] != nil {
+                return .failure(.invalidRequest("the client authenticates in two ways"))
+            }
+            guard form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                let client = client(assertion: assertion, call),
+                form["client_id"] == nil || form["client_id"] == client.id
+            else { return .failure(.invalidClient) }
+            return .success(client)
         }
+        guard let id = form["client_id"], let client = clients[id] else { return .failure(.invalidClient) }
+        if client.publicKey != nil || switches.requiresAssertions {
+            // A JWT in the secret's place (quirk C11).
+            let signer = form["client_secret"].flatMap { self.client(assertion: $0, call) }
+            return signer?.id == id ? .success(client) : .failure(.invalidClient)
+        }
+        guard client.secret == form["client_secret"] ?? "" else { return .failure(.invalidClient) }
         if !switches.acceptsPost, !client.secret.isEmpty { return .failure(.invalidClient) }
         return .success(client)
     }

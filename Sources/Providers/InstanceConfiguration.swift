@@ -10,6 +10,12 @@ package struct InstanceConfiguration: Sendable {
     package var variables: [String: String]
     package var clientID: String?
     package var clientSecret: Secret?
+    /// PEM of the private key that assertions are signed with.
+    package var clientKey: Secret?
+    /// `kid` of that key.
+    package var keyID: String?
+    /// Of the certificate with that key's public half: SHA-1 or SHA-256 in hexadecimal.
+    package var certificateThumbprint: String?
     /// In place of the manifest's.
     package var scopes: [String]?
     package var clientAuthentication: String?
@@ -33,7 +39,9 @@ package struct InstanceConfiguration: Sendable {
 
     package init(
         id: String, manifest: String? = nil, variables: [String: String] = [:], clientID: String? = nil,
-        clientSecret: Secret? = nil, scopes: [String]? = nil, clientAuthentication: String? = nil,
+        clientSecret: Secret? = nil, clientKey: Secret? = nil, keyID: String? = nil,
+        certificateThumbprint: String? = nil,
+        scopes: [String]? = nil, clientAuthentication: String? = nil,
         authorizationParameters: [String: String] = [:], sync: SyncOverrides = SyncOverrides(),
         place: SourcePlace? = nil
     ) {
@@ -42,6 +50,9 @@ package struct InstanceConfiguration: Sendable {
         self.variables = variables
         self.clientID = clientID
         self.clientSecret = clientSecret
+        self.clientKey = clientKey
+        self.keyID = keyID
+        self.certificateThumbprint = certificateThumbprint
         self.scopes = scopes
         self.clientAuthentication = clientAuthentication
         self.authorizationParameters = authorizationParameters

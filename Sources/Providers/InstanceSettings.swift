@@ -1,4 +1,5 @@
 import Accounts
+import Cryptography
 import OAuth
 
 /// An instance's settings checked against its manifest.
@@ -76,7 +77,9 @@ struct InstanceSettings {
     /// ASCII alone; servers that hand out more exist, and both ways of sending it encode it.
     mutating func checkClient() {
         let secret = instance.clientSecret?.reveal { $0 } ?? ""
-        for (key, text) in [("client_id", instance.clientID ?? ""), ("client_secret", secret)]
+        for (key, text) in [
+            ("client_id", instance.clientID ?? ""), ("client_secret", secret), ("key_id", instance.keyID ?? ""),
+        ]
         where text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) }) {
             report(key, "expected no line breaks or other control characters")
         }
@@ -106,6 +109,45 @@ struct InstanceSettings {
             return manifest.clientAuthentication
         }
         return authentication
+    }
+
+    /// Tried once: what can't sign is found before anybody waits for it. The key itself is in no message.
+    mutating func signingKey() -> SigningKey? {
+        guard let pem = instance.clientKey, !pem.isEmpty else { return nil }
+        do throws(SigningKeyError) {
+            let key = try SigningKey(pem: pem)
+            _ = try key.signature(for: [], algorithm: manifest.clientAssertion.algorithm ?? key.defaultAlgorithm)
+            return key
+        } catch {
+            let wanted = manifest.clientAssertion.algorithm.map { ", and the provider wants \($0.rawValue)" } ?? ""
+            report("client_key", "\(error)" + (error == .algorithmDoesNotFit ? wanted : ""))
+            return nil
+        }
+    }
+
+    mutating func assertion(_ values: [String: String], redirectURI: String) -> ClientAssertionRule {
+        let stated = manifest.clientAssertion
+        var places = values
+        places[URLTemplate.redirectHost] = EndpointURL(redirectURI, allowing: .page)?.host
+        var certificate: CertificateThumbprint?
+        if let text = instance.certificateThumbprint {
+            certificate = CertificateThumbprint(hexadecimal: text)
+            if certificate == nil {
+                report(
+                    "certificate_thumbprint", "expected a SHA-1 or SHA-256 in hexadecimal, as the registration shows it"
+                )
+            }
+        }
+        let audience: ClientAssertionRule.Audience =
+            switch stated.audience {
+            case .issuer: .issuer
+            case .endpoint: .endpoint
+            case .fixed(let url): .fixed(url.expanded(values) ?? "")
+            }
+        return ClientAssertionRule(
+            parameter: stated.parameter, algorithm: stated.algorithm, audience: audience,
+            issuer: stated.issuer?.expanded(places), lifetime: stated.lifetime,
+            keyID: instance.keyID.flatMap { $0.isEmpty ? nil : $0 }, certificate: certificate)
     }
 
     mutating func authorizationParameters() -> [String: String] {
@@ -145,7 +187,11 @@ struct InstanceSettings {
         let authentication =
             instance.clientAuthentication.flatMap { ClientAuthentication(rawValue: $0) }
             ?? manifest.clientAuthentication
-        if authentication != .none, instance.clientSecret?.isEmpty ?? true { missing.append("client_secret") }
+        if authentication.needsSecret, instance.clientSecret?.isEmpty ?? true { missing.append("client_secret") }
+        if authentication.needsKey {
+            if instance.clientKey?.isEmpty ?? true { missing.append("client_key") }
+            if manifest.clientAssertion.requiresKeyID, instance.keyID?.isEmpty ?? true { missing.append("key_id") }
+        }
         return missing
     }
 }

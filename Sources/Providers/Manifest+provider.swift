@@ -44,13 +44,16 @@ extension Manifest {
         let deviceEndpoint = url(deviceAuthorizationEndpoint, "device_authorization.endpoint")
         let introspection = url(introspectionEndpoint, "introspection.endpoint")
         let id = settings.id()
-        guard settings.problems.isEmpty, let id else { throw ConfigurationErrors(settings.problems) }
-
+        let signingKey = settings.signingKey()
         var base = publicURL
         while base.hasSuffix("/") { base.removeLast() }
+        let redirectURI = "\(base)/callback/\(instance.id)"
+        let assertion = settings.assertion(values, redirectURI: redirectURI)
+        guard settings.problems.isEmpty, let id else { throw ConfigurationErrors(settings.problems) }
+
         let client = ClientRegistration(
-            clientID: instance.clientID ?? "", clientSecret: instance.clientSecret, authentication: authentication,
-            redirectURI: "\(base)/callback/\(id)")
+            clientID: instance.clientID ?? "", clientSecret: instance.clientSecret, signingKey: signingKey,
+            authentication: authentication, assertion: assertion, redirectURI: redirectURI)
         let host = issuerURL.flatMap { EndpointURL($0, allowing: .base)?.host }
         let mapping = ProfileMapping(
             requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,

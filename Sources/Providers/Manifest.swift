@@ -1,3 +1,4 @@
+import Cryptography
 import JSONPath
 import OAuth
 import Transfer
@@ -37,6 +38,7 @@ package struct Manifest: Sendable {
     let authorizationParameters: [String: String]
     let authorizationParameterNames: [String: String]
     let clientAuthentication: ClientAuthentication
+    let clientAssertion: Assertion
     let tokenEndpoint: URLTemplate?
     let refreshEndpoint: URLTemplate?
     /// Without `refreshEndpoint`, which may hold variables.
@@ -70,6 +72,22 @@ package struct Manifest: Sendable {
         }
         let used = Set((templates.compactMap { $0 } + requests.map(\.url)).flatMap(\.variables))
         return variables.filter { $0.pattern == nil && used.contains($0.name) }
+    }
+
+    /// `ClientAssertionRule` before an instance's settings.
+    struct Assertion: Sendable {
+        var parameter: ClientAssertionRule.Parameter
+        var algorithm: SignatureAlgorithm?
+        var audience: Audience
+        var issuer: URLTemplate?
+        var lifetime: Duration
+        var requiresKeyID: Bool
+
+        enum Audience: Sendable {
+            case issuer
+            case endpoint
+            case fixed(URLTemplate)
+        }
     }
 
     enum Revocation: Sendable {

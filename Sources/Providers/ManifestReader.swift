@@ -83,6 +83,7 @@ struct ManifestReader {
                 taken: AuthorizationRequest.reservedParameters),
             clientAuthentication: root["client_authentication"]?.text.flatMap { ClientAuthentication(rawValue: $0) }
                 ?? .none,
+            clientAssertion: readAssertion(),
             tokenEndpoint: template(token?["endpoint"], "token.endpoint"),
             refreshEndpoint: template(token?["refresh"]?["endpoint"], "token.refresh.endpoint"),
             tokenDialect: readTokenDialect(token, separator: authorization?["scope_separator"]?.text),
@@ -139,7 +140,7 @@ struct ManifestReader {
     }
 
     static let reservedVariables =
-        [URLTemplate.userinfoEndpoint, "public_url"] + URLTemplate.revocationPlaces
+        [URLTemplate.userinfoEndpoint, URLTemplate.redirectHost, "public_url"] + URLTemplate.revocationPlaces
 
     /// Checked with the variables' defaults where there are enough of them; an instance's values are checked again.
     mutating func template(

@@ -1,3 +1,6 @@
+import Cryptography
+import OAuth
+
 /// Every key that a manifest may hold. The names are the standards' own; nothing can be said in two ways.
 enum ManifestVocabulary {
     static let manifest = Shape.record([
@@ -22,8 +25,11 @@ enum ManifestVocabulary {
         .init("authorization", authorization, required: true, "The authorization request (RFC 6749 §4.1.1)."),
         .init(
             "client_authentication",
-            .choice(["client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none"]),
+            .choice(ClientAuthentication.allCases.map(\.rawValue)),
             required: true, "How the client authenticates at the token endpoint; tried in one way, never probed."),
+        .init(
+            "client_assertion", clientAssertion,
+            "How an assertion of private_key_jwt or client_secret_jwt departs from RFC 7523 §3."),
         .init("token", token, "The token endpoint and how it departs from RFC 6749."),
         .init(
             "revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
@@ -57,6 +63,25 @@ enum ManifestVocabulary {
                 .init("description", .text(.line), "What to set it to."),
             ]),
         ]))
+
+    private static let clientAssertion = Shape.record([
+        .init(
+            "parameter", .choice(ClientAssertionRule.Parameter.allCases.map(\.rawValue)),
+            "Where the JWT stands; client_assertion with its type where absent, client_secret where a secret would."),
+        .init(
+            "algorithm", .choice(SignatureAlgorithm.allCases.map(\.rawValue)),
+            "What private_key_jwt signs with; where absent, what fits the key and the server takes."),
+        .init(
+            "audience", .either([.choice(["issuer", "endpoint"]), .text(.url)]),
+            "The one value of aud: the issuer (where absent and there is one), the endpoint that it is sent to, or a URL."
+        ),
+        .init(
+            "issuer", .text(.line),
+            "iss, in which {variable} and {redirect_host}, the redirect URI's host, may stand; the client id where absent."
+        ),
+        .init("lifetime", .duration, "Until exp; at most 5m, which it is where absent."),
+        .init("requires_key_id", .flag, "The server takes no assertion without kid: each instance sets key_id."),
+    ])
 
     private static let authorization = Shape.record([
         .init("endpoint", .text(.url), "The authorization endpoint; from the metadata document where absent."),

@@ -33,7 +33,8 @@ extension Provider {
             userinfoEndpoint: metadata?.userinfoEndpoint, jwksURI: metadata?.jwksURI,
             revocation: revocation(metadata?.revocationEndpoint),
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
-            idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [])
+            idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [],
+            clientAssertionAlgorithms: metadata?.clientAssertionAlgorithms ?? [])
     }
 
     private func revocation(_ discovered: String?) -> RevocationMethod {

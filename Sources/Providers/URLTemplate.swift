@@ -9,6 +9,8 @@ struct URLTemplate: Sendable, Equatable {
 
     /// Known once the metadata document was read; allowed in `profile.requests`.
     static let userinfoEndpoint = "userinfo_endpoint"
+    /// The host of the instance's redirect URI; allowed in `client_assertion.issuer`.
+    static let redirectHost = "redirect_host"
     /// Known when a token is revoked; left as they stand for `OAuth` to fill in.
     static let revocationPlaces = ["client_id", "access_token", "refresh_token", "token"]
 

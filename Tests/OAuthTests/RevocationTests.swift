@@ -31,7 +31,7 @@ import Transfer
 
     @Test func `security 72: quirk R1: the refresh token goes first, then the access token, each with its hint`() {
         let requests = TokenRevocation.requests(
-            for: credential, server: server(Self.rfc7009), client: .example(.clientSecretPost))
+            for: credential, server: server(Self.rfc7009), client: .example(.clientSecretPost), moment: .example)
         #expect(
             requests.map(\.bodyText) == [
                 "token=refresh%2FEXAMPLE&token_type_hint=refresh_token"
@@ -49,24 +49,28 @@ import Transfer
 
     @Test func `Basic clients authenticate by field; unauthenticated servers get the token alone`() {
         let basic = TokenRevocation.requests(
-            for: withoutRefreshToken, server: server(Self.rfc7009), client: .example(.clientSecretBasic))
+            for: withoutRefreshToken, server: server(Self.rfc7009), client: .example(.clientSecretBasic),
+            moment: .example)
         #expect(basic.map(\.bodyText) == ["token=access%2FEXAMPLE&token_type_hint=access_token"])
         #expect(basic[0].authorization?.hasPrefix("Basic ") == true)
         let bare = TokenRevocation.requests(
             for: withoutRefreshToken,
             server: server(.rfc7009(endpoint: "https://op.example/revoke", authenticated: false)),
-            client: .example(.clientSecretBasic))
+            client: .example(.clientSecretBasic), moment: .example)
         #expect(bare.map(\.bodyText) == ["token=access%2FEXAMPLE&token_type_hint=access_token"])
         #expect(bare[0].credentials.isEmpty)
     }
 
     @Test func `quirk R4: a server that takes nothing back gets no request`() {
-        #expect(TokenRevocation.requests(for: credential, server: .example, client: .example(.none)).isEmpty)
+        #expect(
+            TokenRevocation.requests(for: credential, server: .example, client: .example(.none), moment: .example)
+                .isEmpty)
     }
 
     @Test func `a declared request is sent once, its templates filled in`() throws {
         let client = ClientRegistration.example(.clientSecretPost, id: "Iv1/EXAMPLE", secret: "s")
-        let requests = TokenRevocation.requests(for: credential, server: server(Self.deletion), client: client)
+        let requests = TokenRevocation.requests(
+            for: credential, server: server(Self.deletion), client: client, moment: .example)
         try #require(requests.count == 1)
         #expect(requests[0].method == .delete)
         #expect(requests[0].url == "https://api.example/applications/Iv1%2FEXAMPLE/token")
@@ -82,7 +86,9 @@ import Transfer
             RevocationRequest(
                 method: .post, url: "https://api.example/revoke", authentication: .none,
                 body: .form(["token": .string("{refresh_token}")])))
-        let requests = { TokenRevocation.requests(for: $0, server: server(method), client: .example(.none)) }
+        let requests = {
+            TokenRevocation.requests(for: $0, server: server(method), client: .example(.none), moment: .example)
+        }
         #expect(requests(credential).map(\.bodyText) == ["token=refresh%2FEXAMPLE"])
         #expect(requests(withoutRefreshToken).isEmpty)
     }
@@ -91,7 +97,8 @@ import Transfer
         let method = RevocationMethod.request(
             RevocationRequest(
                 method: .delete, url: "https://api.example/tokens/{token}", authentication: .bearer))
-        let requests = TokenRevocation.requests(for: credential, server: server(method), client: .example(.none))
+        let requests = TokenRevocation.requests(
+            for: credential, server: server(method), client: .example(.none), moment: .example)
         #expect(
             requests.map(\.url) == [
                 "https://api.example/tokens/refresh%2FEXAMPLE", "https://api.example/tokens/access%2FEXAMPLE",
@@ -110,7 +117,9 @@ import Transfer
             request("https://a.example", .form(["x": .string("{y}{access_token}")])),
         ] {
             let server = server(.request(request))
-            #expect(TokenRevocation.requests(for: credential, server: server, client: .example(.none)).isEmpty)
+            #expect(
+                TokenRevocation.requests(for: credential, server: server, client: .example(.none), moment: .example)
+                    .isEmpty)
         }
     }
 
@@ -118,7 +127,7 @@ import Transfer
         var credential = withoutRefreshToken
         credential.accessToken = Secret("{client_id}")
         let requests = TokenRevocation.requests(
-            for: credential, server: server(Self.deletion), client: .example(.none))
+            for: credential, server: server(Self.deletion), client: .example(.none), moment: .example)
         #expect(requests.map(\.bodyText) == [#"{"access_token":"{client_id}"}"#])
     }
 

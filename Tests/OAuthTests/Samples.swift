@@ -1,4 +1,5 @@
 import Accounts
+import Cryptography
 import OAuth
 import Transfer
 
@@ -11,6 +12,10 @@ extension AuthorizationServer {
         tokenEndpoint: "https://op.example/token")
 }
 
+extension Moment {
+    static let example = Moment(now: requestedAt, random: SystemRandom())
+}
+
 extension ClientRegistration {
     static func example(
         _ authentication: ClientAuthentication, id: String = "client-EXAMPLE", secret: String? = "secret-EXAMPLE"
@@ -18,7 +23,9 @@ extension ClientRegistration {
         -> ClientRegistration
     {
         ClientRegistration(
-            clientID: id, clientSecret: secret.map { Secret($0) }, authentication: authentication,
+            clientID: id, clientSecret: secret.map { Secret($0) },
+            signingKey: authentication.needsKey ? .generateP256(random: SystemRandom()) : nil,
+            authentication: authentication,
             redirectURI: "https://rollcall.example/callback/op")
     }
 }

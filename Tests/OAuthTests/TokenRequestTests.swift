@@ -8,7 +8,7 @@ import Transfer
     func exchange(_ client: ClientRegistration, _ dialect: TokenDialect = TokenDialect()) -> TransferRequest {
         AuthorizationCodeGrant.tokenRequest(
             code: Secret("4/0A EXAMPLE"), codeVerifier: Secret("verifier-EXAMPLE"), server: .example, client: client,
-            dialect: dialect)
+            dialect: dialect, moment: .example)
     }
 
     let code =
@@ -25,7 +25,7 @@ import Transfer
         #expect(request.bodyText == code)
     }
 
-    @Test func `quirk C1, E8: client_secret_basic form-encodes id and secret first`() {
+    @Test func `security 33: quirk C1, E8: client_secret_basic form-encodes id and secret first`() {
         // `a:b%c+d é` of RFC 6749 §2.3.1 and appendix B.
         let client = ClientRegistration.example(.clientSecretBasic, id: "id:1", secret: "a:b%c+d é")
         let request = exchange(client)
@@ -60,27 +60,32 @@ import Transfer
     }
 
     @Test(arguments: ClientAuthentication.allCases)
-    func `quirk C18, C19: one way of authenticating per request`(authentication: ClientAuthentication) {
+    func `security 34: quirk C18, C19: one way of authenticating per request`(authentication: ClientAuthentication) {
         for request in [
             exchange(.example(authentication)),
             RefreshTokenGrant.tokenRequest(
-                refreshToken: Secret("r"), server: .example, client: .example(authentication), dialect: TokenDialect()),
+                refreshToken: Secret("r"), server: .example, client: .example(authentication), dialect: TokenDialect(),
+                moment: .example),
         ] {
-            let ways = [request.authorization != nil, request.bodyText.contains("client_secret=")].filter { $0 }.count
+            let ways = [
+                request.authorization != nil, request.bodyText.contains("client_secret="),
+                request.bodyText.contains("client_assertion="),
+            ].filter { $0 }.count
             #expect(ways == (authentication == .none ? 0 : 1))
         }
     }
 
     @Test func `a refresh names the token alone`() {
         let plain = RefreshTokenGrant.tokenRequest(
-            refreshToken: Secret("r/EXAMPLE"), server: .example, client: .example(.none), dialect: TokenDialect())
+            refreshToken: Secret("r/EXAMPLE"), server: .example, client: .example(.none), dialect: TokenDialect(),
+            moment: .example)
         #expect(plain.bodyText == "grant_type=refresh_token&refresh_token=r%2FEXAMPLE&client_id=client-EXAMPLE")
     }
 
     @Test func `quirk E6: a refresh goes to its own endpoint where there is one`() {
         let dialect = TokenDialect(refreshEndpoint: "https://op.example/refresh")
         let request = RefreshTokenGrant.tokenRequest(
-            refreshToken: Secret("r"), server: .example, client: .example(.none), dialect: dialect)
+            refreshToken: Secret("r"), server: .example, client: .example(.none), dialect: dialect, moment: .example)
         #expect(request.url == "https://op.example/refresh")
         #expect(exchange(.example(.none), dialect).url == "https://op.example/token")
     }

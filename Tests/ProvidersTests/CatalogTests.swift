@@ -128,7 +128,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         let place = SourcePlace(file: "rollcall.yaml", line: 7, column: 3)
         let instance = InstanceConfiguration(
             id: "google", variables: ["tenant": "x"], clientID: "EXAMPLE", clientSecret: Secret("EXAMPLE"),
-            scopes: ["email", "a b"], clientAuthentication: "private_key_jwt",
+            scopes: ["email", "a b"], clientAuthentication: "tls_client_auth",
             authorizationParameters: ["state": "x", "login hint": "y", "hd": "a\r\nb"],
             sync: .init(interval: .seconds(60), minimumInterval: .seconds(600), maximumAge: .seconds(30)), place: place)
         let error = try #require(throws: ConfigurationErrors.self) {
@@ -138,7 +138,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(
             error.problems.map(\.message) == [
                 "providers.google.variables.tenant: the manifest google has no such variable; expected issuer",
-                "providers.google.client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_post, none",
+                "providers.google.client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_username, client_secret_bearer, client_secret_post, client_secret_jwt, private_key_jwt, none",
                 "providers.google.scopes: expected each to be a scope: printable ASCII without spaces and quotes",
                 "providers.google.scopes: expected openid among them, for the provider is an OpenID provider",
                 "providers.google.authorization.parameters.hd: expected a text on one line",

@@ -1,11 +1,16 @@
 import Accounts
 import Foundation
 import JSON
+import OAuth
 import Providers
 import Transfer
 
 /// The instant around which the samples are set: 2026-11-20T14:42:53Z.
 let sampleTime = Timestamp(secondsSinceEpoch: 1_795_185_773)
+
+extension Moment {
+    static let example = Moment(now: sampleTime, random: SystemRandom())
+}
 
 /// One recorded answer.
 struct Fixture {

@@ -20,7 +20,7 @@ private struct Breakage: Sendable, CustomTestStringConvertible {
 }
 
 private let topLevel =
-    "id, name, documentation, registration, redirect_uri_note, variables, issuer, issuer_aliases, metadata_hosts, user_agent, authorization, client_authentication, token, revocation, device_authorization, introspection, profile, limits, sync"
+    "id, name, documentation, registration, redirect_uri_note, variables, issuer, issuer_aliases, metadata_hosts, user_agent, authorization, client_authentication, client_assertion, token, revocation, device_authorization, introspection, profile, limits, sync"
 private let request = #"user: {url: "{site}/me"}"#
 private let url = "an https URL, in which {variable} stands for the variable's value"
 
@@ -75,8 +75,8 @@ private let breakages: [Breakage] = [
         "refresh: {rotation: single_use}", "grants: [authorization_code, password]", 11, 32,
         #"token.grants[1]: expected one of authorization_code, refresh_token, found "password""#),
     Breakage(
-        "client_secret_basic", "private_key_jwt", 8, 24,
-        #"client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_post, none, found "private_key_jwt""#
+        "client_secret_basic", "tls_client_auth", 8, 24,
+        #"client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_username, client_secret_bearer, client_secret_post, client_secret_jwt, private_key_jwt, none, found "tls_client_auth""#
     ),
     // Paths.
     Breakage("$.user.name", "$.user[", 17, 11, "profile.claims.name: $.user[ is no JSONPath (RFC 9535): "),

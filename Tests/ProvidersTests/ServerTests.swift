@@ -37,7 +37,7 @@ private func credential(_ scopes: [String]) -> Credential {
         let expected = "DiscordBot (https://accounts.example.com, 1)"
         let token = RefreshTokenGrant.tokenRequest(
             refreshToken: Secret("EXAMPLE"), server: server, client: discord.client,
-            dialect: discord.tokenDialect)
+            dialect: discord.tokenDialect, moment: .example)
         #expect(token.fields["user-agent"] == expected)
         let requests = discord.profileRequests(server: server, credential: credential(["identify"]))
         #expect(requests.map(\.request.url) == ["https://discord.com/api/v10/users/@me"])
@@ -50,7 +50,7 @@ private func credential(_ scopes: [String]) -> Credential {
         let server = try github.authorizationServer(metadata: nil)
         let token = AuthorizationCodeGrant.tokenRequest(
             code: Secret("EXAMPLE-code"), codeVerifier: Secret("EXAMPLE-verifier"), server: server,
-            client: github.client, dialect: github.tokenDialect)
+            client: github.client, dialect: github.tokenDialect, moment: .example)
         #expect(token.url == "https://github.com/login/oauth/access_token")
         #expect(token.fields["accept"] == "application/json")
         #expect(token.credentials.isEmpty)
@@ -86,7 +86,7 @@ private func credential(_ scopes: [String]) -> Credential {
         let github = try provider("github")
         let server = try github.authorizationServer(metadata: nil)
         let requests = TokenRevocation.requests(
-            for: credential([]), server: server, client: github.client)
+            for: credential([]), server: server, client: github.client, moment: .example)
         #expect(requests.map(\.method) == [.delete])
         #expect(requests.map(\.url) == ["https://api.github.com/applications/Iv1.EXAMPLE/grant"])
         #expect(requests[0].credentials.map(\.name) == ["Authorization"])

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import ProviderSimulator
+import TestSupport
 import Testing
 
 @testable import Rollcall
@@ -433,6 +434,23 @@ import Testing
             ))
         #expect(check.output.contains("http://127.0.0.1:8080/callback/github"))
         #expect(try await run("providers", "check", "--offline", "google").status == 0)
+        try folder.write(
+            "rollcall.yaml",
+            "providers: {github: {client_id: EXAMPLE, client_authentication: private_key_jwt}, discord: }")
+        let keyless = try await run("providers", "check", "--offline", "github")
+        #expect(keyless.status == 1)
+        #expect(
+            keyless.output.contains(
+                "✗ client_key is missing: set providers.github.client_key, or ROLLCALL_PROVIDERS_GITHUB_CLIENT_KEY"))
+        try folder.write("client.pem", ExampleKeys.p256)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: folder.path("client.pem"))
+        try folder.write(
+            "rollcall.yaml",
+            "providers: {github: {client_id: EXAMPLE, client_authentication: private_key_jwt, client_key_file: client.pem, key_id: kid-1}, discord: }"
+        )
+        let keyed = try await run("providers", "check", "--offline", "github")
+        #expect(keyed.status == 0)
+        #expect(keyed.output.contains("✓ Client id and private key are there (ES256, key id kid-1)"))
         try FileManager.default.createDirectory(atPath: folder.path("manifests"), withIntermediateDirectories: true)
         try folder.write("manifests/github.yaml", "id: github\nnonsense: true\n")
         let neighbour = try await run(

@@ -147,6 +147,29 @@ import Testing
             ])
     }
 
+    @Test func `security 80: a private key is read from a file that its owner alone may read`() throws {
+        let file = try folder.write("client.pem", "EXAMPLE-key")
+        let yaml = "providers: {github: {client_key_file: \(file), key_id: EXAMPLE-kid}}"
+        let variable = "ROLLCALL_PROVIDERS_GITHUB_CLIENT_KEY_FILE"
+        for mode in [0o644, 0o640, 0o604, 0o660] {
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: file)
+            let wanted =
+                "the file client.pem holds a private key, and others than its owner may read it; run 'chmod 600 client.pem'"
+            #expect(try problems(yaml) == ["rollcall.yaml:1:39: \(wanted)"])
+            #expect(try problems(environment: [variable: file]) == ["\(variable): \(wanted)"])
+        }
+        for mode in [0o600, 0o400] {
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: file)
+            let configuration = try load(yaml)
+            #expect(configuration.instances.first?.clientKey == Secret("EXAMPLE-key"))
+            #expect(configuration.instances.first?.keyID == "EXAMPLE-kid")
+            #expect(!"\(configuration)".contains("EXAMPLE-key"))
+            #expect(try load(environment: [variable: file]).instances.first?.clientKey == Secret("EXAMPLE-key"))
+        }
+        let shown = try load(yaml).shown.first { $0.key == "providers.github.client_key" }
+        #expect(shown?.value == "[redacted]")
+    }
+
     @Test func `a file named by a setting that can't be read is a fault of that setting`() throws {
         let wanted = "can't be read; check that it exists, is UTF-8, and its mode"
         #expect(
@@ -315,8 +338,8 @@ import Testing
         ),
         (
             "ROLLCALL_PROVIDERS_GITHUB_BICYCLE",
-            "there is no such setting; after the provider's name comes one of CLIENT_AUTHENTICATION, CLIENT_ID, "
-                + "CLIENT_SECRET, MANIFEST, SCOPES, SYNC_INTERVAL, SYNC_MAXIMUM_AGE, SYNC_MINIMUM_INTERVAL, "
+            "there is no such setting; after the provider's name comes one of CERTIFICATE_THUMBPRINT, CLIENT_AUTHENTICATION, CLIENT_ID, "
+                + "CLIENT_KEY, CLIENT_SECRET, KEY_ID, MANIFEST, SCOPES, SYNC_INTERVAL, SYNC_MAXIMUM_AGE, SYNC_MINIMUM_INTERVAL, "
                 + "VARIABLES_…, AUTHORIZATION_PARAMETERS_…"
         ),
     ])

@@ -1,5 +1,7 @@
+import Accounts
 import Foundation
 import ProviderSimulator
+import TestSupport
 import Testing
 
 @testable import Rollcall
@@ -11,6 +13,9 @@ import Testing
         DemoProvider.all + [
             DemoProvider(id: "work", manifest: "oidc", site: .openID("work")),
             DemoProvider(id: "enterprise", manifest: "github", site: .github),
+            DemoProvider(
+                id: "keyed", manifest: "oidc", site: .openID("work"),
+                clientKey: (private: Secret(ExampleKeys.p256), public: ExampleKeys.p256Public)),
         ]
 
     @Test(arguments: providers.indices)

@@ -17,7 +17,7 @@ import Testing
             refreshToken: Secret("EXAMPLE"),
             server: AuthorizationServer(
                 authorizationEndpoint: server.url("/authorize"), tokenEndpoint: server.url("/token")), client: client,
-            dialect: TokenDialect())
+            dialect: TokenDialect(), moment: Moment(now: SystemTime().now(), random: SystemRandom()))
         request.limits = limits
         let transport = try makeTransport()
         do throws(TransferError) {

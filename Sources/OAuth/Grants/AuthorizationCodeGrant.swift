@@ -6,12 +6,13 @@ package enum AuthorizationCodeGrant {
     /// The code and the verifier are sent once: the caller must have consumed the state before.
     package static func tokenRequest(
         code: Secret, codeVerifier: Secret?, server: AuthorizationServer, client: ClientRegistration,
-        dialect: TokenDialect
+        dialect: TokenDialect, moment: Moment
     ) -> TransferRequest {
         var parameters: [(name: String, value: String)] = [
             ("grant_type", "authorization_code"), ("code", code.reveal { $0 }), ("redirect_uri", client.redirectURI),
         ]
         if let codeVerifier { parameters.append(("code_verifier", codeVerifier.reveal { $0 })) }
-        return TokenEndpoint.request(to: server.tokenEndpoint, parameters, client: client, dialect: dialect)
+        return TokenEndpoint.request(
+            to: server.tokenEndpoint, parameters, server: server, client: client, dialect: dialect, moment: moment)
     }
 }

@@ -1,5 +1,6 @@
 import Accounts
 import ArgumentParser
+import Cryptography
 import Foundation
 import JSON
 import Linking
@@ -98,7 +99,7 @@ struct ProvidersCommand: AsyncParsableCommand {
             if !provider.missing.isEmpty, let registration = provider.registration {
                 Terminal.say("  Register the client at \(registration)")
             }
-            if provider.isReady { Terminal.say("✓ Client id and secret are there") }
+            if provider.isReady { Terminal.say("✓ \(Self.client(provider.client))") }
             let note = provider.redirectURINote.map { " (\($0))" } ?? ""
             Terminal.say("• The redirect URI to register\(note): \(provider.client.redirectURI)")
             if !provider.client.redirectURI.hasPrefix("https:") {
@@ -107,6 +108,16 @@ struct ProvidersCommand: AsyncParsableCommand {
             Terminal.say("• Scopes: \(provider.scopes.map(\.rawValue).joined(separator: " "))")
             if provider.pkce == .none { Terminal.say("• PKCE is off: the manifest says that the provider refuses it") }
             return provider.isReady
+        }
+
+        private static func client(_ client: ClientRegistration) -> String {
+            if client.authentication == .none { return "The client id is there; the client is a public one" }
+            guard client.authentication.needsKey, let key = client.signingKey else {
+                return "Client id and secret are there"
+            }
+            let algorithm = (client.assertion.algorithm ?? key.defaultAlgorithm).rawValue
+            let keyID = client.assertion.keyID.map { ", key id \($0)" } ?? ""
+            return "Client id and private key are there (\(algorithm)\(keyID)); the provider must know the public half"
         }
 
         private func ask(_ provider: Provider, _ configuration: ServiceConfiguration) async -> Bool {

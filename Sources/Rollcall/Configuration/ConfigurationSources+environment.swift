@@ -8,7 +8,8 @@ extension ConfigurationSources {
     private static let otherVariables: Set<String> = ["ROLLCALL_CONFIG"]
     private static let instanceSuffixes: [(suffix: String, key: String)] = [
         ("_CLIENT_AUTHENTICATION", "client_authentication"), ("_CLIENT_SECRET", "client_secret"),
-        ("_CLIENT_ID", "client_id"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
+        ("_CLIENT_ID", "client_id"), ("_CLIENT_KEY", "client_key"), ("_KEY_ID", "key_id"),
+        ("_CERTIFICATE_THUMBPRINT", "certificate_thumbprint"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
         ("_SYNC_MINIMUM_INTERVAL", "sync.minimum_interval"), ("_SYNC_MAXIMUM_AGE", "sync.maximum_age"),
         ("_SYNC_INTERVAL", "sync.interval"),
     ]
@@ -26,9 +27,9 @@ extension ConfigurationSources {
             var found = settingKey(of: name)
             if found == nil, name.hasSuffix("_FILE") {
                 found = settingKey(of: String(name.dropLast("_FILE".count)))
-                if found != nil {
+                if let found {
                     do {
-                        value = try Self.contents(ofFile: given)
+                        value = try Self.contents(ofFile: given, isPrivate: found.hasSuffix(".client_key"))
                     } catch {
                         report(place, "\(error)")
                         continue

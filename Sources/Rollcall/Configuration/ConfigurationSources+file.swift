@@ -109,7 +109,7 @@ extension ConfigurationSources {
         if path.count == 3, path[0] == "providers", Setting.instanceFileKeys.contains(path[2]) {
             key = String(key.dropLast("_file".count))
             do {
-                text = try Self.contents(ofFile: text)
+                text = try Self.contents(ofFile: text, isPrivate: path[2] == "client_key_file")
             } catch {
                 report(place, "\(error)")
                 return

@@ -99,7 +99,14 @@ struct ConfigurationSources: Sendable {
         if !instanceKeys[instance, default: []].contains(key) { instanceKeys[instance, default: []].append(key) }
     }
 
-    static func contents(ofFile path: String) throws(ConfigurationError) -> String {
+    /// - Parameter isPrivate: nobody but its owner may read the file.
+    static func contents(ofFile path: String, isPrivate: Bool) throws(ConfigurationError) -> String {
+        var status = stat()
+        if isPrivate, stat(path, &status) == 0, status.st_mode & 0o077 != 0 {
+            throw ConfigurationError(problems: [
+                "the file \(path) holds a private key, and others than its owner may read it; run 'chmod 600 \(path)'"
+            ])
+        }
         do {
             let text = try String(contentsOfFile: path, encoding: .utf8)
             return text.trimmingCharacters(in: .whitespacesAndNewlines)

@@ -195,7 +195,7 @@ extension SettingReader {
             }
             for key in keys.sorted() {
                 guard let found = find(key) else { continue }
-                let value = key == "client_secret" ? "[redacted]" : found.text
+                let value = Setting.instanceSecretKeys.contains(key) ? "[redacted]" : found.text
                 show("providers.\(name).\(key)", value, found.place.description)
             }
             if keys.isEmpty { show("providers.\(name)", "", sources.instancePlaces[name]?.description ?? "") }
@@ -206,7 +206,9 @@ extension SettingReader {
                 InstanceConfiguration(
                     id: name, manifest: find("manifest")?.text, variables: named(below: "variables"),
                     clientID: find("client_id")?.text, clientSecret: find("client_secret").map { Secret($0.text) },
-                    scopes: scopes, clientAuthentication: find("client_authentication")?.text,
+                    clientKey: find("client_key").map { Secret($0.text) }, keyID: find("key_id")?.text,
+                    certificateThumbprint: find("certificate_thumbprint")?.text, scopes: scopes,
+                    clientAuthentication: find("client_authentication")?.text,
                     authorizationParameters: named(below: "authorization.parameters"),
                     sync: InstanceConfiguration.SyncOverrides(
                         interval: durations["interval"], minimumInterval: durations["minimum_interval"],

@@ -11,6 +11,8 @@ struct DemoProvider: Sendable {
     let site: SimulatedSite
     /// Whether its access tokens end and are refreshed.
     var refreshes = true
+    /// PEM, where the client signs (`private_key_jwt`).
+    var clientKey: (private: Secret, public: String)?
 
     static let all = [
         DemoProvider(id: "discord", site: .discord), DemoProvider(id: "github", site: .github, refreshes: false),
@@ -22,14 +24,16 @@ struct DemoProvider: Sendable {
 
     func client(serviceURL: String) -> SimulatedClient {
         SimulatedClient(
-            site: site, id: clientID, secret: clientSecret, redirectURIs: ["\(serviceURL)/callback/\(id)"],
+            site: site, id: clientID, secret: clientSecret, publicKey: clientKey?.public,
+            redirectURIs: ["\(serviceURL)/callback/\(id)"],
             name: "Rollcall's demo")
     }
 
     func instance(_ simulator: ProviderSimulator) -> InstanceConfiguration {
         InstanceConfiguration(
             id: id, manifest: manifest, variables: simulator.variables(for: site), clientID: clientID,
-            clientSecret: Secret(clientSecret),
+            clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private,
+            clientAuthentication: clientKey.map { _ in "private_key_jwt" },
             // Manifests keep to what is polite at the real ones.
             sync: InstanceConfiguration.SyncOverrides(minimumInterval: .seconds(10)))
     }

@@ -1,0 +1,41 @@
+import Cryptography
+import OAuth
+import YAML
+
+extension ManifestReader {
+    mutating func readAssertion() -> Manifest.Assertion {
+        let node = root["client_assertion"]
+        let hasIssuer = root["issuer"] != nil
+        var audience: Manifest.Assertion.Audience = hasIssuer ? .issuer : .endpoint
+        switch node?["audience"]?.text {
+        case nil: break
+        case "endpoint": audience = .endpoint
+        case "issuer":
+            if !hasIssuer, let place = node?["audience"]?.place {
+                report(place, "client_assertion.audience: expected endpoint or a URL, for there is no issuer")
+            }
+            audience = .issuer
+        default:
+            if let url = template(node?["audience"], "client_assertion.audience") { audience = .fixed(url) }
+        }
+        var issuer: URLTemplate?
+        if let stated = node?["issuer"], let text = stated.text {
+            issuer = URLTemplate(text)
+            let known = variables.map(\.name) + [URLTemplate.redirectHost]
+            if issuer?.variables.allSatisfy(known.contains) != true {
+                report(
+                    stated.place,
+                    "client_assertion.issuer: expected no places but declared variables and {\(URLTemplate.redirectHost)}"
+                )
+            }
+        }
+        let lifetime = node?["lifetime"]?.time ?? ClientAssertionRule.lifetimeMax
+        if let place = node?["lifetime"]?.place, !(.seconds(1)...ClientAssertionRule.lifetimeMax).contains(lifetime) {
+            report(place, "client_assertion.lifetime: expected at least 1s and at most 5m")
+        }
+        return Manifest.Assertion(
+            parameter: node?["parameter"]?.text.flatMap { .init(rawValue: $0) } ?? .clientAssertion,
+            algorithm: node?["algorithm"]?.text.flatMap { SignatureAlgorithm(rawValue: $0) }, audience: audience,
+            issuer: issuer, lifetime: lifetime, requiresKeyID: node?["requires_key_id"]?.bool ?? false)
+    }
+}
