@@ -119,7 +119,7 @@ package struct AccountLinking: Sendable {
         let request = AuthorizationRequest(
             server: server, client: provider.client, scopes: scopes, scopeSeparator: provider.scopeSeparator,
             parameters: provider.authorizationParameters, parameterNames: provider.authorizationParameterNames,
-            pkce: provider.pkce, sendsNonce: provider.sendsNonce, random: random)
+            pkce: provider.pkce, sendsNonce: provider.sendsNonce, responseMode: provider.responseMode, random: random)
         do {
             try await database.linkSessions.beginAuthorization(
                 session: session.id, provider: id, state: request.state, codeVerifier: request.codeVerifier,
@@ -135,14 +135,16 @@ package struct AccountLinking: Sendable {
     /// issuer were found to be those that the link began with, nothing of it is sent anywhere; the configuration is known
     /// once the issuer's metadata document is, which may be fetched for that.
     ///
-    /// - Parameter query: the raw query of the callback, without `?`.
+    /// - Parameter query: the raw query of the callback, without `?`, or the form that was posted.
     package func complete(provider id: ProviderID, query: String, browser: String) async -> LinkCompletion {
         guard let provider = catalog[id] else { return .refused("invalid_callback") }
         let state: String
         let answer: AuthorizationResponse
         let issuer: String?
+        let parameters: [String: String]
         do {
             (state, answer, issuer) = try AuthorizationResponse.read(query: query)
+            parameters = try AuthorizationResponse.parameters(provider.keptParameters.map(\.name), of: query)
         } catch {
             log("A callback is refused", id, "invalid_callback", detail: "\(error)")
             return .refused("invalid_callback")
@@ -161,7 +163,8 @@ package struct AccountLinking: Sendable {
         }
         let session = pending.session
         do {
-            let account = try await finish(pending, answer: answer, issuer: issuer, provider: provider)
+            let account = try await finish(
+                pending, answer: answer, issuer: issuer, parameters: parameters, provider: provider)
             logger.info(
                 "Account linked",
                 metadata: ["account": "\(account.id)", "provider": "\(id)", "session": "\(session.id)"])
@@ -189,7 +192,8 @@ package struct AccountLinking: Sendable {
     // MARK: - From the answer to the account
 
     private func finish(
-        _ pending: PendingAuthorization, answer: AuthorizationResponse, issuer: String?, provider: Provider
+        _ pending: PendingAuthorization, answer: AuthorizationResponse, issuer: String?, parameters: [String: String],
+        provider: Provider
     ) async throws(LinkFailure) -> LinkedAccount {
         let server: AuthorizationServer
         do { server = try await servers.server(for: provider) } catch {
@@ -209,9 +213,15 @@ package struct AccountLinking: Sendable {
             throw LinkFailure(error == "access_denied" ? error : "provider_error", "The provider answers '\(error)'.")
         case .code(let value): code = value
         }
+        let callback: JSONObject
+        do { callback = try provider.kept(of: parameters) } catch {
+            throw LinkFailure("invalid_callback", "The answer can't be used: \(error).")
+        }
         let response = try await exchange(code, pending, server: server, provider: provider)
         let claims = try await verifiedClaims(response, pending, server: server, provider: provider)
-        let profile = try await firstProfile(response.credential, claims, provider: provider)
+        let profile = try await keepingCallback(
+            try await firstProfile(response.credential, claims, callback, provider: provider),
+            user: pending.session.userID, provider: provider)
         return try await store(response.credential, profile, pending, provider: provider)
     }
 
@@ -279,16 +289,33 @@ package struct AccountLinking: Sendable {
     }
 
     private func firstProfile(
-        _ credential: Credential, _ claims: JSONObject?, provider: Provider
+        _ credential: Credential, _ claims: JSONObject?, _ callback: JSONObject, provider: Provider
     ) async throws(LinkFailure) -> Profile {
         switch await profiles.fetch(
-            provider: provider, account: nil, credential: credential, idTokenClaims: claims, urgency: .callerWaits)
+            provider: provider, account: nil, credential: credential, idTokenClaims: claims, callback: callback,
+            urgency: .callerWaits)
         {
         case .profile(let profile, _): return profile
         case .notModified: throw LinkFailure("profile_unavailable", "The provider answers 304 to a first request.")
         case .failed(let failure):
             let code = failure.problemCode == .scopeLost ? "scope_missing" : "profile_unavailable"
             throw LinkFailure(code, failure.detail)
+        }
+    }
+
+    /// An account that is linked again keeps what only an earlier callback said.
+    private func keepingCallback(
+        _ profile: Profile, user: UserID, provider: Provider
+    ) async throws(LinkFailure) -> Profile {
+        guard !provider.keptParameters.isEmpty else { return profile }
+        do {
+            guard let held = try await database.accounts.account(provider: provider.id, subject: profile.subject),
+                held.userID == user, let document = try database.profiles.document(account: held.id)
+            else { return profile }
+            let raw = try JSONValue(parsing: document.bytes, depthMax: JSONValue.composedDepthMax)["raw"]
+            return try provider.profile(profile, keepingCallbackOf: raw?.text ?? "{}")
+        } catch {
+            throw LinkFailure("server_error", "The profile held until now can't be read: \(error).")
         }
     }
 

@@ -34,9 +34,10 @@ package struct ProfileFetch: Sendable {
     /// - Parameters:
     ///   - account: `nil` while a link is not complete.
     ///   - idTokenClaims: of the verified ID token, where the link brought one.
+    ///   - callback: what was kept of the link's callback; a sync has it from `previous`.
     package func fetch(
         provider: Provider, account: AccountID?, credential: Credential, previous: Previous = Previous(),
-        idTokenClaims: JSONObject? = nil, urgency: Urgency
+        idTokenClaims: JSONObject? = nil, callback: JSONObject? = nil, urgency: Urgency
     ) async -> ProfileFetchResult {
         let server: AuthorizationServer
         do { server = try await servers.server(for: provider, urgency: urgency) } catch {
@@ -49,6 +50,8 @@ package struct ProfileFetch: Sendable {
         let usable = isMappedAlike ? previous.validators.filter { known[$0.key] != nil } : [:]
         var responses: [String: JSONValue] = [:]
         if let stored = known["id_token"] { responses["id_token"] = stored }
+        let kept = callback ?? known["callback"]?.object ?? JSONObject()
+        responses["callback"] = .object(kept)
         var validators: [String: Validators] = [:]
         var freshFor: Duration?
         var isModified = known.isEmpty || !isMappedAlike
@@ -56,7 +59,9 @@ package struct ProfileFetch: Sendable {
         if !credential.scopes.isEmpty, !provider.requiredScopes(lackingIn: credential.scopes).isEmpty {
             return .failed(.resource(.insufficientScope))
         }
-        for request in provider.profileRequests(server: server, credential: credential, validators: usable) {
+        let requests = provider.profileRequests(
+            server: server, credential: credential, validators: usable, callback: kept)
+        for request in requests {
             let response: TransferResponse
             do {
                 response = try await client.send(

@@ -7,6 +7,13 @@ package enum PKCEMethod: String, Sendable, CaseIterable {
     case none
 }
 
+/// How the browser brings the authorization response (OAuth 2.0 Multiple Response Type Encoding Practices §2.1; OAuth
+/// 2.0 Form Post Response Mode §2). Tokens in a fragment have no case here.
+package enum ResponseMode: String, Sendable, CaseIterable {
+    case query
+    case formPost = "form_post"
+}
+
 /// The redirect that asks for authorization (RFC 6749 §4.1.1), and what must be remembered until its answer comes.
 package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomReflectable {
     package let url: String
@@ -18,11 +25,12 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
     package let nonce: Secret?
 
     /// `parameters` are the manifest's and the instance's extra ones; they can't replace what the protocol sets.
-    /// `parameterNames` holds the provider's own names of standard parameters.
+    /// `parameterNames` holds the provider's own names of standard parameters. `response_mode` is sent where it is not
+    /// the default.
     package init(
         server: AuthorizationServer, client: ClientRegistration, scopes: [Scope], scopeSeparator: String = " ",
         parameters: [String: String] = [:], parameterNames: [String: String] = [:], pkce: PKCEMethod, sendsNonce: Bool,
-        random: any RandomSource
+        responseMode: ResponseMode = .query, random: any RandomSource
     ) {
         let state = Base64URL.encode(random.bytes(32))
         let verifier = pkce == .s256 ? Base64URL.encode(random.bytes(32)) : nil
@@ -36,6 +44,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
             standard.append(("code_challenge_method", PKCEMethod.s256.rawValue))
         }
         if let nonce { standard.append(("nonce", nonce)) }
+        if responseMode != .query { standard.append(("response_mode", responseMode.rawValue)) }
         standard = standard.map { (parameterNames[$0.name] ?? $0.name, $0.value) }
         let scopeName = parameterNames["scope"] ?? "scope"
         let taken = Self.reservedParameters.union(standard.map(\.name)).union([scopeName])
@@ -55,7 +64,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         self.nonce = nonce.map { Secret($0) }
     }
 
-    /// What no configuration may set. `response_mode` would bring the answer where nobody reads it; `request` and
+    /// What no configuration may set. `response_mode` has a key of its own; `request` and
     /// `request_uri` would replace everything else (RFC 9101).
     package static let reservedParameters: Set<String> = [
         "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "code_challenge",

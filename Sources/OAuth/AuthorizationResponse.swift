@@ -37,6 +37,19 @@ package enum AuthorizationResponse: Sendable, Equatable {
         return (state, .code(Secret(code)), issuer)
     }
 
+    /// The values of parameters besides the protocol's own, read as strictly: one that stands twice has none.
+    package static func parameters(
+        _ names: [String], of query: String
+    ) throws(AuthorizationResponseError) -> [String: String] {
+        guard query.utf8.count <= queryBytesMax else { throw .tooLong }
+        guard let pairs = FormEncoding.decode(query) else { throw .malformed }
+        var values: [String: String] = [:]
+        for (name, value) in pairs where names.contains(name) {
+            guard values.updateValue(value, forKey: name) == nil else { throw .duplicateParameter(name) }
+        }
+        return values
+    }
+
     /// RFC 9207 §2.4: the response is this server's. Where the server announces `iss`, it must be there; where it comes
     /// unannounced, it must be right all the same. Compared byte for byte (RFC 3986 §6.2.1).
     package static func checkIssuer(
@@ -54,7 +67,8 @@ package enum AuthorizationResponse: Sendable, Equatable {
         guard IssuerTemplate.matches(iss, issuer) else { throw .issuerMismatch }
     }
 
-    private static let known: Set<String> = [
+    /// What the protocol gives a meaning.
+    package static let known: Set<String> = [
         "code", "state", "iss", "error", "error_description", "error_uri", "access_token", "id_token", "token",
         "response",
     ]

@@ -35,6 +35,8 @@ package struct Manifest: Sendable {
     let scopes: [String]
     let pkce: PKCEMethod
     let nonce: Bool?
+    let responseMode: ResponseMode
+    let keptParameters: [KeptParameter]
     let authorizationParameters: [String: String]
     let authorizationParameterNames: [String: String]
     let clientAuthentication: ClientAuthentication

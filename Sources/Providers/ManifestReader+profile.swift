@@ -3,8 +3,11 @@ import JSONPath
 import YAML
 
 extension ManifestReader {
-    mutating func readRequests() -> [ProfileRequestRule] {
+    mutating func readRequests(kept: [KeptParameter]) -> [ProfileRequestRule] {
         let node = root["profile"]?["requests"]
+        let places =
+            [URLTemplate.userinfoEndpoint]
+            + kept.filter { $0.pattern != nil }.map { URLTemplate.callback + $0.name }
         var rules: [ProfileRequestRule] = []
         for (key, node) in node?.mapping ?? [] {
             guard let name = key.string else { continue }
@@ -12,14 +15,15 @@ extension ManifestReader {
             if name == ProfileMapping.idToken {
                 report(key.place, "\(path): the name stands for the ID token's claims; expected another")
             }
+            if name == ProfileMapping.callback {
+                report(key.place, "\(path): the name stands for what is kept of the callback; expected another")
+            }
             if let url = node["url"], url.text?.contains("{\(URLTemplate.userinfoEndpoint)}") == true,
                 root["issuer"] == nil
             {
                 report(url.place, "\(path).url: {userinfo_endpoint} has no value without an issuer")
             }
-            guard let url = template(node["url"], "\(path).url", places: [URLTemplate.userinfoEndpoint]) else {
-                continue
-            }
+            guard let url = template(node["url"], "\(path).url", places: places) else { continue }
             rules.append(
                 ProfileRequestRule(
                     name: name, url: url, authorization: node["authorization"]?.text ?? "Bearer",
@@ -33,9 +37,10 @@ extension ManifestReader {
         return rules
     }
 
-    mutating func readClaims(requests: [ProfileRequestRule]) -> [ClaimRule] {
+    mutating func readClaims(requests: [ProfileRequestRule], kept: [KeptParameter]) -> [ClaimRule] {
         guard let node = root["profile"]?["claims"] else { return [] }
-        let sources = sources(requests)
+        let told = sources(requests)
+        let sources = told + (kept.isEmpty ? [] : [ProfileMapping.callback])
         if let subject = node["sub"], let place = subject.texts.first?.place {
             let found = subject.texts.filter { path in sources.contains { path.text.reads($0) } }
             let dependable = self.sources(requests.filter { !$0.isOptional })
@@ -48,17 +53,22 @@ extension ManifestReader {
             guard let value = node[type.name] else { return nil }
             let name = "profile.claims.\(type.name)"
             let found = paths(value["path"] ?? value, name)
-            checkSources(value["path"] ?? value, name, sources)
+            // What came through the browser may be anybody's word: it identifies nobody and vouches for nothing.
+            let isClaimed = ["sub", "email", "email_verified", "phone_number", "phone_number_verified"]
+                .contains(type.name)
+            checkSources(value["path"] ?? value, name, isClaimed ? told : sources)
             let accepts = value["accept"]?.texts.compactMap { BooleanForm(rawValue: $0.text) } ?? []
             return ClaimRule(type: type, paths: found, accepts: Set(accepts))
         }
     }
 
-    mutating func readVolatile(requests: [ProfileRequestRule]) -> [JSONPath] {
+    mutating func readVolatile(requests: [ProfileRequestRule], kept: [KeptParameter]) -> [JSONPath] {
         let node = root["profile"]?["volatile"]
         let found = paths(node, "profile.volatile")
         // A path that finds nothing is of no use, and one that finds everything makes a profile that never changes.
-        if let node { checkSources(node, "profile.volatile", sources(requests)) }
+        if let node {
+            checkSources(node, "profile.volatile", sources(requests) + (kept.isEmpty ? [] : [ProfileMapping.callback]))
+        }
         return found
     }
 

@@ -53,7 +53,8 @@ struct ManifestReader {
         if let node = token?["grants"], !node.texts.contains(where: { $0.text == "authorization_code" }) {
             report(node.place, "token.grants: expected authorization_code among them")
         }
-        let requests = readRequests()
+        let kept = readKeptParameters()
+        let requests = readRequests(kept: kept)
         let plugin = root["profile"]?["plugin"]?.text.flatMap { ProfilePlugin(rawValue: $0) }
         if let plugin, let place = root["profile"]?["plugin"]?.place {
             for name in plugin.requests where !requests.contains(where: { $0.name == name && !$0.isOptional }) {
@@ -75,6 +76,8 @@ struct ManifestReader {
             authorizationEndpoint: template(authorization?["endpoint"], "authorization.endpoint"),
             scopes: readScopes(authorization), pkce: authorization?["pkce"]?.text == "none" ? .none : .s256,
             nonce: authorization?["nonce"]?.bool,
+            responseMode: authorization?["response_mode"]?.text.flatMap { ResponseMode(rawValue: $0) } ?? .query,
+            keptParameters: kept,
             authorizationParameters: readParameters(
                 authorization?["parameters"], "authorization.parameters",
                 reserved: AuthorizationRequest.reservedParameters),
@@ -94,8 +97,8 @@ struct ManifestReader {
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
             introspectionEndpoint: template(root["introspection"]?["endpoint"], "introspection.endpoint"),
-            requests: requests, claims: readClaims(requests: requests), plugin: plugin,
-            volatile: readVolatile(requests: requests),
+            requests: requests, claims: readClaims(requests: requests, kept: kept), plugin: plugin,
+            volatile: readVolatile(requests: requests, kept: kept),
             failureMarkers: FailureMarkers(
                 insufficientScope: paths(
                     root["profile"]?["failures"]?["insufficient_scope"], "profile.failures.insufficient_scope"),

@@ -24,6 +24,14 @@ enum ManifestVocabulary {
         .init("user_agent", .text(.fieldValue), "Sent as User-Agent with every request; {public_url} may stand in it."),
         .init("authorization", authorization, required: true, "The authorization request (RFC 6749 §4.1.1)."),
         .init(
+            "callback",
+            .record([
+                .init(
+                    "keep", .list(keptParameter, atLeast: 1), required: true,
+                    "Parameters kept with the account, for claims as $.callback.name; a value that is a JSON object is kept as one."
+                )
+            ]), "What the callback brings besides the protocol's own parameters."),
+        .init(
             "client_authentication",
             .choice(ClientAuthentication.allCases.map(\.rawValue)),
             required: true, "How the client authenticates at the token endpoint; tried in one way, never probed."),
@@ -83,9 +91,23 @@ enum ManifestVocabulary {
         .init("requires_key_id", .flag, "The server takes no assertion without kid: each instance sets key_id."),
     ])
 
+    private static let keptParameter = Shape.either([
+        .text(.parameterName),
+        .record([
+            .init("name", .text(.parameterName), required: true, "The parameter's name."),
+            .init(
+                "pattern", .text(.line), required: true,
+                "A regular expression for the whole value, made of letters, digits and . _ ~ -. The callback must bring such a one; it may stand in the URL of a profile request as {callback.name}."
+            ),
+        ]),
+    ])
+
     private static let authorization = Shape.record([
         .init("endpoint", .text(.url), "The authorization endpoint; from the metadata document where absent."),
         .init("response_type", .choice(["code"]), "The authorization code grant is the one there is."),
+        .init(
+            "response_mode", .choice(ResponseMode.allCases.map(\.rawValue)),
+            "How the browser brings the answer; query where absent. With form_post a POST alone is taken."),
         .init("scopes", .list(.text(.scope)), required: true, "What a profile needs. An instance may set its own."),
         .init("scope_separator", .choice([" ", ",", "+", "|", ";", ":"]), "Between scopes in a request."),
         .init("pkce", .choice(["S256", "none"]), "RFC 7636; S256 where absent."),

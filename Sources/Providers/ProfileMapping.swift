@@ -18,6 +18,8 @@ struct ProfileMapping: Sendable {
 
     /// Where claims find those of the ID token.
     static let idToken = "id_token"
+    /// Where claims find what was kept of the callback.
+    static let callback = "callback"
 
     /// What an ID token says of itself and of one authentication (OpenID Connect Core §2, §3.3.2.11; RFC 7519 §4.1),
     /// not of the person: it differs with each link, and a nonce is nobody's to keep.
@@ -82,7 +84,8 @@ extension Provider {
     /// out, or whose refusal leaves its claims out, is not given.
     ///
     /// What the ID token says of the person is kept in `raw` beside the responses. It comes with a link and not with each
-    /// sync: a sync gives what is stored back as `responses["id_token"]`, or what is mapped from it would come and go.
+    /// sync: a sync gives what is stored back as `responses["id_token"]`, or what is mapped from it would come and go. So
+    /// does what was kept of the callback, as `responses["callback"]`.
     package func profile(
         from responses: [String: JSONValue], validators: [String: Validators] = [:], idTokenClaims: JSONObject? = nil
     ) throws(MappingError) -> Profile {
@@ -100,6 +103,9 @@ extension Provider {
             }
         }
         if let idToken { raw[ProfileMapping.idToken] = .object(idToken) }
+        if let kept = responses[ProfileMapping.callback]?.object, !kept.isEmpty {
+            raw[ProfileMapping.callback] = .object(kept)
+        }
         let claims = mapping.claims(in: raw)
         guard let text = claims["sub"]?.string else { throw .subjectMissing }
         guard let subject = Subject(text) else { throw .subjectInvalid }

@@ -1,4 +1,5 @@
 package import Accounts
+package import JSON
 package import OAuth
 package import Transfer
 
@@ -42,9 +43,12 @@ extension Provider {
 
     /// The requests of a profile in the manifest's order. One whose scope was not granted is left out where anything
     /// was said of scopes: a GitHub App's tokens come with an empty scope and may all the same. So is one to the
-    /// userinfo endpoint of a server that has none.
+    /// userinfo endpoint of a server that has none, and one whose URL needs what no callback brought.
+    ///
+    /// - Parameter callback: what was kept of the callback.
     package func profileRequests(
-        server: AuthorizationServer, credential: Credential, validators: [String: Validators] = [:]
+        server: AuthorizationServer, credential: Credential, validators: [String: Validators] = [:],
+        callback: JSONObject = JSONObject()
     ) -> [ProfileRequest] {
         mapping.requests.compactMap { rule in
             let needed = rule.requiredScopes
@@ -53,7 +57,8 @@ extension Provider {
             {
                 return nil
             }
-            let values = server.userinfoEndpoint.map { [URLTemplate.userinfoEndpoint: $0] } ?? [:]
+            var values = places(for: callback)
+            values[URLTemplate.userinfoEndpoint] = server.userinfoEndpoint
             guard let url = rule.url.expanded(values) else { return nil }
             var fields = rule.fields
             if fields["Accept"] == nil { fields["Accept"] = "application/json" }

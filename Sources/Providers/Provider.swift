@@ -41,6 +41,9 @@ package struct Provider: Sendable {
     package let authorizationParameters: [String: String]
     /// The provider's own names of standard parameters of the authorization request: `client_id` → `client_key`.
     package let authorizationParameterNames: [String: String]
+    package let responseMode: ResponseMode
+    /// What is kept of the callback besides the protocol's own parameters.
+    package let keptParameters: [KeptParameter]
     package let tokenDialect: TokenDialect
     package let refreshRotation: RefreshRotation
     /// By their names at the token endpoint (RFC 6749 §4.1.3, §6): without `refresh_token` no refresh is tried.
@@ -70,6 +73,8 @@ package struct Provider: Sendable {
     package var scopeSeparator: String { tokenDialect.scopeSeparator }
     /// Refresh tokens are used; otherwise an account whose access token ends is linked again.
     package var refreshesTokens: Bool { grants.contains("refresh_token") }
+    /// The browser posts the callback, and any other way of bringing it is refused.
+    package var answersByPost: Bool { responseMode == .formPost }
     /// Nothing is missing: a flow may begin.
     package var isReady: Bool { missing.isEmpty }
 }

@@ -11,12 +11,14 @@ struct URLTemplate: Sendable, Equatable {
     static let userinfoEndpoint = "userinfo_endpoint"
     /// The host of the instance's redirect URI; allowed in `client_assertion.issuer`.
     static let redirectHost = "redirect_host"
+    /// Before the name of a parameter that is kept of the callback; allowed in `profile.requests`.
+    static let callback = "callback."
     /// Known when a token is revoked; left as they stand for `OAuth` to fill in.
     static let revocationPlaces = ["client_id", "access_token", "refresh_token", "token"]
 
     init(parts: [Part]) { self.parts = parts }
 
-    /// `nil` where a brace has no partner or a name is not `[a-z][a-z0-9_]*`.
+    /// `nil` where a brace has no partner or a name is not `[a-z][a-z0-9_]*`, with another name of its own after a dot.
     init?(_ text: String) {
         parts = []
         var literal = ""
@@ -25,7 +27,9 @@ struct URLTemplate: Sendable, Equatable {
             switch (character, name) {
             case ("{", nil): name = ""
             case ("}", let open?):
-                guard let first = open.utf8.first, (0x61...0x7a).contains(first) else { return nil }
+                guard let first = open.utf8.first, (0x61...0x7a).contains(first), open.last != "." else {
+                    return nil
+                }
                 if !literal.isEmpty { parts.append(.literal(literal)) }
                 literal = ""
                 parts.append(.variable(open))
@@ -33,7 +37,10 @@ struct URLTemplate: Sendable, Equatable {
             case ("{", _?), ("}", nil): return nil
             case (_, nil): literal.append(character)
             case (_, let open?):
-                guard "abcdefghijklmnopqrstuvwxyz0123456789_".contains(character) else { return nil }
+                let isPlain = "abcdefghijklmnopqrstuvwxyz0123456789_".contains(character)
+                guard isPlain || character == "." || open.contains(".") && character.isMemberNameCharacter else {
+                    return nil
+                }
                 name = open + String(character)
             }
         }
@@ -96,4 +103,9 @@ struct URLTemplate: Sendable, Equatable {
             }
         }.joined()
     }
+}
+
+extension Character {
+    /// Of a name that a provider gave: letters, digits, `_` and `-`.
+    fileprivate var isMemberNameCharacter: Bool { isASCII && (isLetter || isNumber) || self == "_" || self == "-" }
 }

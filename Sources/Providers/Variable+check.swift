@@ -6,6 +6,11 @@ extension Manifest.Variable {
         guard let pattern else {
             return EndpointURL.problem(with: value, allowing: .base)
         }
+        return Self.problem(with: value, pattern: pattern)
+    }
+
+    /// Why a value can't be part of a host or a path.
+    static func problem(with value: String, pattern: String) -> String? {
         // Whatever the pattern lets pass, the value must not reshape the URL that it becomes part of.
         let isPlain = value.utf8.allSatisfy { byte in
             switch byte {

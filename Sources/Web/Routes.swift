@@ -20,8 +20,9 @@ extension WebServer {
         routes.on(.get, "/link/{token}", use: link.open)
         routes.on(.head, "/link/{token}", use: link.head)
         routes.on(.post, "/link/{token}", use: link.submit)
-        // Nothing but GET: a HEAD or a POST must not spend a state.
+        // A HEAD must not spend a state, nor a POST where the provider does not answer by one.
         routes.on(.get, "/callback/{provider}", use: callback.receive)
+        routes.on(.post, "/callback/{provider}", use: callback.receivePost)
         routes.get("/linked", use: callback.result)
         routes.get("/assets/style.css", use: styleSheet.response)
 

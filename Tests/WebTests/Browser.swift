@@ -6,6 +6,8 @@ import Synchronization
 final class Browser: Sendable {
     let service: Service
     private let jar = Mutex<[String: String]>([:])
+    /// Names of cookies that go with requests from other sites' pages, too.
+    private let anySite = Mutex<Set<String>>([])
 
     init(service: Service) { self.service = service }
 
@@ -29,16 +31,32 @@ final class Browser: Sendable {
             body: Array(form.utf8))
     }
 
+    /// A form that a page of another site has the browser send: without the cookies that are Lax.
+    func postFromElsewhere(
+        _ target: String, _ form: String, type: String = "application/x-www-form-urlencoded"
+    ) async throws -> RawResponse {
+        try await send(
+            "POST", target,
+            [("Content-Type", type), ("Sec-Fetch-Site", "cross-site"), ("Origin", "https://alpha.example")],
+            body: Array(form.utf8), fromElsewhere: true)
+    }
+
     func send(
-        _ method: String, _ target: String, _ fields: [(String, String)], body: [UInt8]?
+        _ method: String, _ target: String, _ fields: [(String, String)], body: [UInt8]?, fromElsewhere: Bool = false
     ) async throws -> RawResponse {
         var fields = fields
-        let cookies = cookies.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        if !cookies.isEmpty { fields.append(("Cookie", cookies.joined(separator: "; "))) }
+        let named = anySite.withLock { $0 }
+        let pairs = cookies.filter { !fromElsewhere || named.contains($0.key) }.sorted { $0.key < $1.key }
+        if !pairs.isEmpty {
+            fields.append(("Cookie", pairs.map { "\($0.key)=\($0.value)" }.joined(separator: "; ")))
+        }
         let response = try await service.client.send(method, target, fields, body: body)
         for line in response.values("set-cookie") {
             let pair = line.prefix { $0 != ";" }.split(separator: "=", maxSplits: 1)
-            if pair.count == 2 { jar.withLock { $0[String(pair[0])] = String(pair[1]) } }
+            guard let name = pair.first.map(String.init) else { continue }
+            let value = line.contains("Max-Age=0;") ? nil : pair.dropFirst().first.map(String.init)
+            jar.withLock { $0[name] = value }
+            if line.contains("SameSite=None") { anySite.withLock { _ = $0.insert(name) } }
         }
         return response
     }

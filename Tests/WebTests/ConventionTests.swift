@@ -87,7 +87,7 @@ import Testing
     @Test(arguments: [
         ("POST", "/healthz", "GET, HEAD"), ("GET", "/v1/link-sessions", "POST"),
         ("PUT", "/v1/accounts/acc_00000000000000000000000000", "DELETE, GET, HEAD"),
-        ("OPTIONS", "/v1/accounts", "GET, HEAD"), ("HEAD", "/callback/alpha", "GET"),
+        ("OPTIONS", "/v1/accounts", "GET, HEAD"), ("HEAD", "/callback/alpha", "GET, POST"),
         ("POST", "/callback/alpha", "GET"), ("DELETE", "/link/x", "GET, HEAD, POST"),
         ("GET", "/v1/accounts/x/sync", "POST"), ("PROPFIND", "/v1/accounts", "GET, HEAD"),
     ])

@@ -23,8 +23,15 @@ struct BrowserCookie: Sendable {
     }
 
     /// The cookie that came with a request; `nil` where there is none or more than one, or it is not ours.
-    init?(_ request: Request, site: Site) {
-        guard let value = Self.value(of: Self.name(site), in: request) else { return nil }
+    init?(_ request: Request, site: Site) { self.init(Self.value(of: Self.name(site), in: request)) }
+
+    /// The same from the cookie that a POST from the provider's site carries, for the callback alone.
+    init?(posted request: Request, site: Site) {
+        self.init(Self.value(of: Self.name(site, suffix: Self.posted), in: request))
+    }
+
+    private init?(_ value: Substring?) {
+        guard let value else { return nil }
         let parts = value.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0].utf8.count == 43, parts[1].utf8.count == 16,
             let bytes = Base64URL.decode(String(parts[0])), bytes.count == 32
@@ -56,6 +63,22 @@ struct BrowserCookie: Sendable {
     func setCookie(_ site: Site) -> String {
         let value = secret.reveal { $0 } + "." + tag
         return Self.setCookie(Self.name(site), value, secondsMax: 3600, site)
+    }
+
+    private static let posted = "-post"
+
+    /// A POST from another site carries no Lax cookie. This one goes with every request of a browser, so only the
+    /// callback reads it, where a state must fit it too. Browsers take `None` with `Secure` alone, which they allow to
+    /// plain http on a loopback address.
+    func setPostedCookie(_ site: Site) -> String {
+        let value = secret.reveal { $0 } + "." + tag
+        return Self.postedCookie(value, secondsMax: 600, site)
+    }
+
+    static func endPosted(_ site: Site) -> String { postedCookie("", secondsMax: 0, site) }
+
+    private static func postedCookie(_ value: String, secondsMax: Int, _ site: Site) -> String {
+        "\(name(site, suffix: posted))=\(value); Path=/; Max-Age=\(secondsMax); HttpOnly; SameSite=None; Secure"
     }
 
     /// `__Host-` makes browsers insist on Secure, Path=/ and no Domain, so that no sibling host can plant one. Lax, for

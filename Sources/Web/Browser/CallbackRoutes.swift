@@ -14,16 +14,41 @@ struct CallbackRoutes: Sendable {
     /// GET /callback/{provider}. The code never stays in the address bar: success leads elsewhere at once.
     func receive(_ request: Request, _ context: WebContext) async throws -> Response {
         if request.isPrefetch { return flow.message(.serviceUnavailable, .notNow, code: "prefetch", context) }
-        try flow.refuseExhausted(request, context)
-        guard let provider = context.parameters.get("provider").flatMap({ ProviderID($0) }),
-            flow.catalog[provider] != nil
-        else { throw Problem.routeNotFound }
-        context.notes["provider"] = provider.rawValue
+        let provider = try provider(request, context, byPost: false)
         guard let cookie = BrowserCookie(request, site: site) else {
             return refused("other_browser", .otherBrowser, request, context)
         }
         let target = request.head.path ?? ""
         let query = target.firstIndex(of: "?").map { String(target[target.index(after: $0)...]) } ?? ""
+        return try await complete(provider, query, cookie, request, context)
+    }
+
+    /// POST /callback/{provider}: the same where the provider has the browser post its answer (OAuth 2.0 Form Post
+    /// Response Mode). What stands in the address is not read.
+    func receivePost(_ request: Request, _ context: WebContext) async throws -> Response {
+        let provider = try provider(request, context, byPost: true)
+        let form = try await request.formText()
+        guard let cookie = BrowserCookie(request, site: site) ?? BrowserCookie(posted: request, site: site) else {
+            return refused("other_browser", .otherBrowser, request, context)
+        }
+        return try await complete(provider, form, cookie, request, context)
+    }
+
+    /// Whose callback it is; a provider's answer comes in the one way that was asked for.
+    private func provider(_ request: Request, _ context: WebContext, byPost: Bool) throws(Problem) -> ProviderID {
+        try flow.refuseExhausted(request, context)
+        guard let id = context.parameters.get("provider").flatMap({ ProviderID($0) }), let provider = flow.catalog[id]
+        else { throw .routeNotFound }
+        guard provider.answersByPost == byPost else {
+            throw .methodNotAllowed([provider.answersByPost ? .post : .get])
+        }
+        context.notes["provider"] = id.rawValue
+        return id
+    }
+
+    private func complete(
+        _ provider: ProviderID, _ query: String, _ cookie: BrowserCookie, _ request: Request, _ context: WebContext
+    ) async throws -> Response {
         let completion = await flow.linking.complete(
             provider: provider, query: query, browser: cookie.secret.reveal { $0 })
         let name = flow.badge(provider).name
@@ -40,6 +65,9 @@ struct CallbackRoutes: Sendable {
                         to: $0)
                 } ?? resultAddress)
             response.headers.append(HTTPField(name: .setCookie, value: fresh.setCookie(site)))
+            if flow.catalog[provider]?.answersByPost == true {
+                response.headers.append(HTTPField(name: .setCookie, value: BrowserCookie.endPosted(site)))
+            }
             if returnTo == nil {
                 let result = LinkResult.linked(account.id).setCookie(fresh, site)
                 response.headers.append(HTTPField(name: .setCookie, value: result))

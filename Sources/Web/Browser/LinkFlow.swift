@@ -19,6 +19,9 @@ struct LinkFlow: Sendable {
     /// Tokens and states that are not ours: an address that brings many is not listened to for a while.
     let failures = AddressRateLimit(burst: 30, interval: .seconds(2))
 
+    /// Some provider answers by a POST.
+    var expectsPosts: Bool { catalog.providers.contains(where: \.answersByPost) }
+
     func badge(_ provider: Provider) -> ProviderBadge { ProviderBadge(id: provider.id, name: provider.name) }
 
     func badge(_ id: ProviderID) -> ProviderBadge { ProviderBadge(id: id, name: catalog[id]?.name ?? id.rawValue) }

@@ -41,7 +41,11 @@ struct LinkPageRoutes: Sendable {
             flow.countFailure(request, context)
             return flow.message(.badRequest, .otherBrowser, code: "other_browser", context)
         }
-        context.notes.cookie = cookie.setCookie(site)
+        context.notes.cookies = [cookie.setCookie(site)]
+        // What the user before began with another secret goes with it.
+        if flow.expectsPosts, carried?.secret != cookie.secret {
+            context.notes.cookies.append(BrowserCookie.endPosted(site))
+        }
         guard let provider = bound.provider, !bound.confirm else { return try await page(bound, cookie, context) }
         return try await start(provider, token, bound, cookie, request, context)
     }
@@ -102,7 +106,11 @@ struct LinkPageRoutes: Sendable {
         do {
             let url = try await flow.linking.authorize(
                 token: token, browser: cookie.secret.reveal { $0 }, provider: provider)
-            return site.redirect(to: url)
+            var response = site.redirect(to: url)
+            if flow.catalog[provider]?.answersByPost == true {
+                response.headers.append(HTTPField(name: .setCookie, value: cookie.setPostedCookie(site)))
+            }
+            return response
         } catch {
             return try flow.failure(error, provider, context)
         }

@@ -27,7 +27,7 @@ struct Conventions: RouterMiddleware {
         } catch {
             response = answer(to: error, request, context)
         }
-        if let cookie = context.notes.cookie {
+        for cookie in context.notes.cookies {
             response.headers.append(HTTPField(name: .setCookie, value: cookie))
         }
         response.headers[.requestID] = context.requestID
@@ -113,10 +113,7 @@ extension Problem {
         case is NIOTooManyBytesError: .contentTooLarge(limit: ConnectionLimits.bodyBytesMax)
         case let error as HTTPError where error.status == .notFound && allowed.isEmpty: .routeNotFound
         case let error as HTTPError where error.status == .notFound:
-            Problem(
-                .methodNotAllowed, .methodNotAllowed, "That method is not for this address",
-                detail: "The methods in Allow are.",
-                headers: [.allow: allowed.map(\.rawValue).sorted().joined(separator: ", ")])
+            .methodNotAllowed(allowed)
         case is StoreError:
             Problem(
                 .serviceUnavailable, .storageUnavailable, "The database can't be used now",

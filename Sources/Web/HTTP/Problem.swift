@@ -133,6 +133,13 @@ extension Problem {
             detail: "The request could not be carried out. The log has the reason under the request id.", cause: cause)
     }
 
+    static func methodNotAllowed(_ allowed: [HTTPRequest.Method]) -> Problem {
+        Problem(
+            .methodNotAllowed, .methodNotAllowed, "That method is not for this address",
+            detail: "The methods in Allow are.",
+            headers: [.allow: allowed.map(\.rawValue).sorted().joined(separator: ", ")])
+    }
+
     static func contentTooLarge(limit: Int) -> Problem {
         Problem(
             .contentTooLarge, .contentTooLarge, "The body is too large",

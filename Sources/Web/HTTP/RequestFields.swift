@@ -82,18 +82,25 @@ extension Request {
         return (RequestFields(object), bytes)
     }
 
+    /// A form as it was sent.
+    func formText() async throws -> String {
+        guard let text = String(validating: try await formBytes(), as: UTF8.self) else { throw Problem.formUnreadable }
+        return text
+    }
+
     /// A form's parameters.
     func formParameters() async throws -> FormParameters {
+        guard let parameters = FormParameters(bytes: try await formBytes()) else { throw Problem.formUnreadable }
+        return parameters
+    }
+
+    private func formBytes() async throws -> [UInt8] {
         guard mediaType == "application/x-www-form-urlencoded" else {
             throw Problem(
                 .unsupportedMediaType, .unsupportedMediaType, "That media type is not understood here",
                 detail: "Forms are sent as application/x-www-form-urlencoded.")
         }
-        let bytes = try await bytes(upTo: ConnectionLimits.formBytesMax)
-        guard let parameters = FormParameters(bytes: bytes) else {
-            throw Problem(.badRequest, .malformedRequest, "The form can't be read", detail: "Its encoding is broken.")
-        }
-        return parameters
+        return try await bytes(upTo: ConnectionLimits.formBytesMax)
     }
 
     /// Reads no further than `limit`, and not at all where `Content-Length` says that it is more.
@@ -114,4 +121,9 @@ extension Request {
     private var mediaType: String? {
         headers[.contentType]?.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased()
     }
+}
+
+extension Problem {
+    fileprivate static let formUnreadable = Problem(
+        .badRequest, .malformedRequest, "The form can't be read", detail: "Its encoding is broken.")
 }

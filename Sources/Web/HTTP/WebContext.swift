@@ -29,13 +29,13 @@ final class RequestNotes: Sendable {
 
     var all: [String: String] { stored.withLock { $0 } }
 
-    private let storedCookie = Mutex<String?>(nil)
+    private let storedCookies = Mutex<[String]>([])
 
-    /// A `Set-Cookie` that goes with whatever is answered, a problem too: what was bound to a secret that the browser
+    /// `Set-Cookie` fields that go with whatever is answered, a problem too: what was bound to a secret that the browser
     /// then never got could not be gone on with.
-    var cookie: String? {
-        get { storedCookie.withLock { $0 } }
-        set { storedCookie.withLock { $0 = newValue } }
+    var cookies: [String] {
+        get { storedCookies.withLock { $0 } }
+        set { storedCookies.withLock { $0 = newValue } }
     }
 }
 
