@@ -72,7 +72,7 @@ let package = Package(
         .target(
             name: "Sync",
             dependencies: [
-                "Accounts", "JSON", "Linking", "Providers", "Store", logging, serviceLifecycle,
+                "Accounts", "Freshness", "JSON", "Linking", "Providers", "Store", logging, serviceLifecycle,
             ], swiftSettings: strict),
         .target(
             name: "Web",
@@ -105,7 +105,9 @@ let package = Package(
         tests("Providers", "Accounts", "Cryptography", "JSON", "OAuth", "Transfer", "YAML", fixtures: true),
         tests("Store", "Accounts", "Cryptography"),
         tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),
-        tests("Sync", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Transfer"),
+        tests(
+            "Sync", "Accounts", "Cryptography", "Freshness", "JSON", "Linking", "OAuth", "Providers", "Store",
+            "Transfer"),
         tests(
             "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer"),
         .testTarget(

@@ -34,6 +34,11 @@ package struct SyncPrice: Sendable, Equatable {
         package var elastic = 0.0
         package var fixed = 0.0
 
+        package init(elastic: Double = 0, fixed: Double = 0) {
+            self.elastic = elastic
+            self.fixed = fixed
+        }
+
         package init(interval: Double, price: Double, isClamped: Bool) {
             if isClamped { fixed = 1 / interval } else { elastic = price.squareRoot() / interval }
         }
@@ -78,7 +83,7 @@ package enum SyncBounds {
     ///   - minimum: never more often.
     /// - Returns: the bounds, and whether the budget can pay the promise: where not, it is stretched to what can be paid.
     package static func bounds(
-        promise: Double, minimum: Double, accounts: Int, budget: Double
+        promise: Double, minimum: Double, accounts: Int, budget: Double, shortest: Double = SyncBounds.shortest
     ) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
         let low = max(shortest, minimum)
         let promised = min(promise, longest) * 0.9

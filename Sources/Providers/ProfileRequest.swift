@@ -38,6 +38,9 @@ extension Provider {
         }.map { ($0.name, $0.requiredScopes) }
     }
 
+    /// How many requests a sync makes at most.
+    package var profileRequestCount: Int { mapping.requests.count }
+
     /// Whether requests of that route carry an access token: those of the profile do.
     package func carriesAccessToken(route: String) -> Bool { mapping.requests.contains { $0.name == route } }
 

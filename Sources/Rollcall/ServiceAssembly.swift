@@ -33,6 +33,7 @@ struct ServiceAssembly: Sendable {
     let transport: CurlTransport
     let linking: AccountLinking
     let syncPass: SyncPass
+    let planner: SyncPlanner?
     let syncService: SyncService
     private let onDemand: SyncOnDemand
     let revocations: RevocationSender
@@ -72,15 +73,22 @@ struct ServiceAssembly: Sendable {
             client: client, servers: servers,
             profiles: profiles, revocations: revocations, time: time, random: random, logger: logger)
 
+        let reads = ReadTally()
+        planner =
+            configuration.plansByChange
+            ? SyncPlanner(
+                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads, time: time,
+                random: random, logger: logger) : nil
         let accountSync = AccountSync(
-            catalog: catalog, schedule: database.schedule, tokens: tokens, profiles: profiles, time: time,
+            catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens, profiles: profiles,
+            time: time,
             random: random, logger: logger)
         syncPass = SyncPass(
             catalog: catalog, schedule: database.schedule, accountSync: accountSync,
             concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
         syncService = SyncService(
             pass: syncPass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
-            time: time, logger: logger)
+            planner: planner, time: time, logger: logger)
         onDemand = SyncOnDemand(
             schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
             time: time)
@@ -93,6 +101,7 @@ struct ServiceAssembly: Sendable {
                 host: configuration.host, port: configuration.port,
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
             database: database, catalog: catalog, linking: linking, accessTokens: tokens,
+            reads: reads,
             sync: SyncRequests { [database, onDemand] in
                 await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
             },

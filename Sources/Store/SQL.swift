@@ -11,6 +11,7 @@ protocol Bound { var bound: DatabaseValue { get } }
 extension String: Bound { var bound: DatabaseValue { databaseValue } }
 extension Int: Bound { var bound: DatabaseValue { databaseValue } }
 extension Int64: Bound { var bound: DatabaseValue { databaseValue } }
+extension Double: Bound { var bound: DatabaseValue { databaseValue } }
 extension Bool: Bound { var bound: DatabaseValue { (self ? 1 : 0).databaseValue } }
 extension Timestamp: Bound { var bound: DatabaseValue { millisecondsSinceEpoch.databaseValue } }
 extension Identifier: Bound { var bound: DatabaseValue { rawValue.databaseValue } }
@@ -62,6 +63,8 @@ extension Row {
     func int64(_ index: Int) throws -> Int64 { try present(value(index)) }
     func optionalInt64(_ index: Int) -> Int64? { value(index) }
     func int(_ index: Int) throws -> Int { try present(value(index)) }
+    func optionalDouble(_ index: Int) -> Double? { value(index) }
+    func double(_ index: Int) throws -> Double { try present(value(index)) }
     func bool(_ index: Int) throws -> Bool { try int64(index) != 0 }
     func bytes(_ index: Int) throws -> [UInt8] { try present(optionalBytes(index)) }
     func optionalBytes(_ index: Int) -> [UInt8]? { (value(index) as Data?).map { Array($0) } }

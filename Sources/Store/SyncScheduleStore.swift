@@ -15,6 +15,7 @@ package struct SyncClaim: Sendable, Equatable {
     package var contentHash: String?
     /// Of the mapping that made the claims; empty where that is not known.
     package var mapping: String
+    package var learned: LearnedSchedule
 
     package var provider: ProviderID { account.provider }
     package var raw: String? { content?.raw }
@@ -44,10 +45,12 @@ package struct SyncResult: Sendable {
     package var status: AccountStatus?
     /// Of the credential that was used. `.needsRelink` counts only while it is the one stored.
     package var generation: Int64?
+    /// The belief and the plan from now on; `nil` leaves them as they are. Reads are counted elsewhere.
+    package var learned: LearnedSchedule?
 
     package init(
         content: Content, at: Timestamp, nextSyncAt: Timestamp?, failures: Int = 0, problem: AccountProblem? = nil,
-        status: AccountStatus? = nil, generation: Int64? = nil
+        status: AccountStatus? = nil, generation: Int64? = nil, learned: LearnedSchedule? = nil
     ) {
         self.content = content
         self.at = at
@@ -56,6 +59,7 @@ package struct SyncResult: Sendable {
         self.problem = problem
         self.status = status
         self.generation = generation
+        self.learned = learned
     }
 }
 
@@ -225,6 +229,14 @@ package struct SyncScheduleStore: Sendable {
             try transaction.db.run(
                 "UPDATE sync_schedule SET next_sync_at = ?, failures = ? WHERE account_id = ?",
                 isStopped ? nil : result.nextSyncAt.map(transaction.withinHorizon), result.failures, id)
+            if let learned = result.learned {
+                try transaction.db.run(
+                    """
+                    UPDATE sync_schedule SET change_shape = ?2, change_rate = ?3, \(Transaction.planAssignments(from: 4))
+                    WHERE account_id = ?1
+                    """,
+                    values: [id, learned.changeShape, learned.changeRate] + Transaction.planValues(learned.plan))
+            }
             return true
         }
     }
@@ -279,7 +291,8 @@ package struct SyncScheduleStore: Sendable {
         try await connections.write { transaction in
             try transaction.db.run(
                 """
-                UPDATE sync_schedule SET next_sync_at = min(coalesce(next_sync_at, ?1), ?1)
+                UPDATE sync_schedule SET next_sync_at = min(coalesce(next_sync_at, ?1), ?1), plan_interval = NULL,
+                    plan_share = NULL
                 WHERE account_id = ?2 AND (SELECT status FROM linked_account WHERE id = ?2) IN ('active', 'suspended')
                 """, at, id) == 1
         }
@@ -360,7 +373,7 @@ extension Transaction {
 
     static let claimSQL = """
         SELECT \(accountColumns), s.lease_owner, s.lease_until, s.failures, s.validators, p.claims, p.raw,
-            p.content_hash, s.mapping
+            p.content_hash, s.mapping, \(learnedColumns)
         FROM \(accountTables) WHERE a.id = ?
         """
 
@@ -375,7 +388,7 @@ extension Transaction {
                 account: try Self.account(row), owner: try row.text(14), leaseUntil: try row.time(15),
                 failures: try row.int(16),
                 validators: try Self.validators(row.text(17)), content: content, contentHash: row.optionalText(20),
-                mapping: try row.text(21))
+                mapping: try row.text(21), learned: try Self.learned(row, from: 22))
         }
     }
 

@@ -14,6 +14,7 @@ package struct AccountSync: Sendable {
 
     private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
+    private let planner: SyncPlanner?
     private let tokens: AccessTokens
     private let profiles: ProfileFetch
     private let time: any TimeSource
@@ -21,12 +22,14 @@ package struct AccountSync: Sendable {
     private let random: any RandomSource
     private let logger: Logger
 
+    /// - Parameter planner: without one every account is fetched once an interval.
     package init(
-        catalog: ProviderCatalog, schedule: SyncScheduleStore, tokens: AccessTokens, profiles: ProfileFetch,
-        time: any TimeSource, random: any RandomSource, logger: Logger
+        catalog: ProviderCatalog, schedule: SyncScheduleStore, planner: SyncPlanner? = nil, tokens: AccessTokens,
+        profiles: ProfileFetch, time: any TimeSource, random: any RandomSource, logger: Logger
     ) {
         self.catalog = catalog
         self.schedule = schedule
+        self.planner = planner
         self.tokens = tokens
         self.profiles = profiles
         self.time = time
@@ -37,6 +40,18 @@ package struct AccountSync: Sendable {
 
     /// Never throws: whatever happens is recorded at the account, and its lease is freed.
     package func run(_ claim: SyncClaim, urgency: Urgency = .background) async -> SyncOutcome {
+        if urgency == .background, let provider = catalog[claim.provider],
+            let later = planner?.postponement(claim, provider: provider, now: time.now())
+        {
+            do {
+                _ = try await schedule.postpone(claim, to: later.due, plan: later.plan)
+                return .abandoned
+            } catch {
+                // Then it is synced, though it need not be.
+                logger.error(
+                    "A plan can't be stored", metadata: ["account": "\(claim.account.id)", "error": "\(error)"])
+            }
+        }
         let (result, claim) = await holding(claim) { await attempt(claim, urgency: urgency) }
         do {
             // A failure that the end of the program brought about is not the account's.
@@ -195,13 +210,33 @@ package struct AccountSync: Sendable {
             case .retry, .wait, .fixConfiguration: break
             }
         }
-        let next = SyncSchedule.next(
+        var next = SyncSchedule.next(
             now: now, outcome: attempt.outcome, policy: policy, failures: failures, freshFor: attempt.freshFor,
             random: random)
+        let plan = plan(attempt, claim: claim, now: now)
+        if let plan { next = plan.due }
+        if next == nil { planner?.forget(claim.learned.plan, of: claim.provider) }
         problem?.nextAttemptAt = next
         return SyncResult(
             content: attempt.content, at: now, nextSyncAt: next, failures: failures, problem: problem, status: status,
-            generation: attempt.generation)
+            generation: attempt.generation, learned: plan?.learned)
+    }
+
+    private func plan(_ attempt: Attempt, claim: SyncClaim, now: Timestamp) -> SyncPlanner.Plan? {
+        guard let planner, let provider = catalog[claim.provider] else { return nil }
+        // What was first fetched, or mapped otherwise before, says nothing of change.
+        let isComparable = claim.contentHash != nil && claim.mapping == provider.mappingFingerprint
+        switch attempt.outcome {
+        case .updated:
+            return planner.plan(
+                claim, provider: provider, observing: isComparable ? .changed : .none, freshFor: attempt.freshFor,
+                now: now)
+        case .unchanged:
+            return planner.plan(
+                claim, provider: provider, observing: isComparable ? .unchanged : .none, freshFor: attempt.freshFor,
+                now: now)
+        case .failed, .abandoned: return nil
+        }
     }
 
     /// The one place that decides how loud an outcome is.

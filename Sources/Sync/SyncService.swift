@@ -17,17 +17,19 @@ package struct SyncService: Service {
     private let tokens: AccessTokens
     private let revocations: RevocationSender
     private let house: HouseKeeping
+    private let planner: SyncPlanner?
     private let time: any TimeSource
     private let logger: Logger
 
     package init(
         pass: SyncPass, tokens: AccessTokens, revocations: RevocationSender, database: Database,
-        catalog: ProviderCatalog, time: any TimeSource, logger: Logger
+        catalog: ProviderCatalog, planner: SyncPlanner? = nil, time: any TimeSource, logger: Logger
     ) {
         self.pass = pass
         self.tokens = tokens
         self.revocations = revocations
         house = HouseKeeping(database: database, catalog: catalog, time: time, logger: logger)
+        self.planner = planner
         self.time = time
         self.logger = logger
     }
@@ -40,6 +42,9 @@ package struct SyncService: Service {
     func run(ticks: some AsyncSequence<Void, Never> & Sendable) async throws {
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
+                // Before the first pass, which needs a price to plan by.
+                await planner?.rebuild()
+                group.addTask { await planner?.run() }
                 group.addTask { await keepHouse() }
                 // Beside the passes: a provider that does not answer must not keep the others waiting.
                 group.addTask { await tokens.recoverInDoubt() }

@@ -14,6 +14,7 @@ import NIOCore
 package import Providers
 import ServiceLifecycle
 package import Store
+package import Sync
 
 /// Runs until it is cancelled or shut down gracefully; what is being answered then is still answered.
 package struct WebServer: Service {
@@ -77,7 +78,8 @@ package struct WebServer: Service {
     /// - Throws: where a page is missing from the program or does not parse.
     package init(
         _ settings: Settings, database: Database, catalog: ProviderCatalog, linking: AccountLinking,
-        accessTokens: AccessTokens, sync: SyncRequests, time: any TimeSource, random: any RandomSource, logger: Logger,
+        accessTokens: AccessTokens, reads: ReadTally = ReadTally(), sync: SyncRequests, time: any TimeSource,
+        random: any RandomSource, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws {
         self.settings = settings
@@ -89,7 +91,8 @@ package struct WebServer: Service {
         authentication = APIAuthentication(keys: database.apiKeys, site: site, time: time)
         let replays = Replays(store: database.idempotency, logger: logger)
         accounts = AccountRoutes(database: database, catalog: catalog, linking: linking)
-        profiles = ProfileRoutes(database: database, catalog: catalog, sync: sync, time: time, replays: replays)
+        profiles = ProfileRoutes(
+            database: database, catalog: catalog, reads: reads, sync: sync, time: time, replays: replays)
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
         linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
         providers = ProviderRoutes(catalog: catalog, site: site)

@@ -195,6 +195,13 @@ let goldenSchema = #"""
         refresh_token BLOB
     ) STRICT;
     CREATE TABLE sqlite_sequence(name,seq);
+    CREATE TABLE sync_price (
+        provider TEXT NOT NULL PRIMARY KEY,
+        price REAL NOT NULL CHECK (price > 0),
+        reads REAL NOT NULL,
+        reads_at INTEGER NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE sync_schedule (
         account_id TEXT NOT NULL PRIMARY KEY REFERENCES linked_account (id) ON DELETE CASCADE,
         provider TEXT NOT NULL,
@@ -207,7 +214,7 @@ let goldenSchema = #"""
         lease_until INTEGER NOT NULL DEFAULT 0,
         -- {"request name": {"etag": …, "last_modified": …}}
         validators TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(validators))
-    , mapping TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
+    , mapping TEXT NOT NULL DEFAULT '', change_shape REAL, change_rate REAL, reads REAL NOT NULL DEFAULT 0, reads_at INTEGER NOT NULL DEFAULT 0, plan_interval REAL, plan_share REAL, plan_clamped INTEGER NOT NULL DEFAULT 0 CHECK (plan_clamped IN (0, 1)), plan_weight REAL) STRICT, WITHOUT ROWID;
     CREATE TRIGGER linked_account_deleted AFTER DELETE ON linked_account BEGIN
         UPDATE account_count SET accounts = accounts - 1 WHERE provider = old.provider AND status = old.status;
     END;

@@ -111,25 +111,28 @@ final class Fixture: Sendable {
         let accountSync: AccountSync
         let pass: SyncPass
         let onDemand: SyncOnDemand
+        let planner: SyncPlanner?
+        let reads: ReadTally
         let service: SyncService
     }
 
     func engine(
         owner: String = "test", concurrency: Int = 8, database: Database? = nil, catalog: ProviderCatalog? = nil,
-        watch: (any TimeSource)? = nil
+        watch: (any TimeSource)? = nil, plans: Bool = false
     )
         -> Engine
     {
         Self.engine(
             owner: owner, concurrency: concurrency, database: database ?? self.database,
             catalog: catalog ?? self.catalog, transport: transport, time: time, random: SeededRandom(seed: 2),
-            logger: logger, watch: watch)
+            logger: logger, watch: watch, plans: plans)
     }
 
     /// - Parameter watch: the clock of the timers that run beside the work; without it they never go off.
     static func engine(
         owner: String, concurrency: Int, database: Database, catalog: ProviderCatalog, transport: any Transport,
-        time: any TimeSource, random: any RandomSource, logger: Logger, watch: (any TimeSource)? = nil
+        time: any TimeSource, random: any RandomSource, logger: Logger, watch: (any TimeSource)? = nil,
+        plans: Bool = false
     ) -> Engine {
         let watch = watch ?? QuietTime(clock: time)
         let client = ProviderClient(
@@ -141,8 +144,14 @@ final class Fixture: Sendable {
         let tokens = AccessTokens(
             database: database, catalog: catalog, client: client, servers: servers, revocations: revocations,
             owner: owner, time: time, logger: logger)
+        let reads = ReadTally()
+        let planner =
+            plans
+            ? SyncPlanner(
+                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads, time: time,
+                random: random, logger: logger) : nil
         let accountSync = AccountSync(
-            catalog: catalog, schedule: database.schedule, tokens: tokens,
+            catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens,
             profiles: ProfileFetch(client: client, servers: servers, time: time), time: watch, random: random,
             logger: logger)
         let pass = SyncPass(
@@ -152,10 +161,10 @@ final class Fixture: Sendable {
             client: client, tokens: tokens, accountSync: accountSync, pass: pass,
             onDemand: SyncOnDemand(
                 schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
-                time: time),
+                time: time), planner: planner, reads: reads,
             service: SyncService(
                 pass: pass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
-                time: time, logger: logger))
+                planner: planner, time: time, logger: logger))
     }
 
     var logger: Logger { Logger(label: "test") { [log] _ in log } }

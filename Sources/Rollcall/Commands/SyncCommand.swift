@@ -52,6 +52,7 @@ struct SyncCommand: AsyncParsableCommand {
         let bar = ProgressBar("Syncing", total: nil)
         let tally: SyncTally
         do {
+            await service.planner?.rebuild()
             tally = try await service.syncPass.run { tally in
                 bar.advance(to: tally.attempts, note: tally.failed > 0 ? "\(tally.failed) failed" : "")
             }

@@ -21,6 +21,8 @@ struct ServiceConfiguration: Sendable {
     var allowedPrivateHosts: [String]
     /// `nil`: each manifest's own.
     var syncInterval: Duration?
+    /// `sync.strategy: adaptive`.
+    var plansByChange: Bool
     var concurrency: Int
     var logLevel: String
     var logFormat: String

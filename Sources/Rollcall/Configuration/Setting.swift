@@ -62,6 +62,9 @@ struct Setting: Sendable {
             key: "sync.interval", kind: .duration(.seconds(10)...(.seconds(30 * 86_400))),
             help: "how often a profile is fetched again; a manifest's own where absent"),
         Setting(
+            key: "sync.strategy", kind: .choice(["adaptive", "fixed"]), fallback: "adaptive",
+            help: "fetch what changes and is read often more often, at the same cost, or each once an interval"),
+        Setting(
             key: "sync.concurrency", kind: .integer(1...1024), fallback: "64",
             help: "accounts synced at the same time, over all providers"),
         Setting(

@@ -54,7 +54,8 @@ struct SettingReader {
             caFile: text("outgoing.ca_file"), proxy: text("outgoing.proxy").map { Secret($0) },
             allowedPrivateHosts: list("outgoing.allowed_private_hosts"),
             syncInterval: text("sync.interval").flatMap { Duration(configured: $0) },
-            concurrency: integer("sync.concurrency"), logLevel: text("log.level") ?? "info",
+            plansByChange: text("sync.strategy") != "fixed", concurrency: integer("sync.concurrency"),
+            logLevel: text("log.level") ?? "info",
             logFormat: text("log.format") ?? "text", shown: [])
         // In the order in which the settings are documented, providers last.
         let order = Setting.all.map(\.key)

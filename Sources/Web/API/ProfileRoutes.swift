@@ -3,12 +3,14 @@ import HTTPTypes
 import Hummingbird
 import Providers
 import Store
+import Sync
 
 /// Cached profiles. The plain read is the service's hot path: one look-up on the calling thread, the stored bytes out,
 /// nothing decoded and nothing awaited in between. Only `max_age` and a sync that was asked for go further.
 struct ProfileRoutes: Sendable {
     let database: Database
     let catalog: ProviderCatalog
+    let reads: ReadTally
     let sync: SyncRequests
     let time: any TimeSource
     let replays: Replays
@@ -77,6 +79,7 @@ struct ProfileRoutes: Sendable {
             }
         }
         guard let document = found else { throw Self.notFound }
+        reads.count(document.accountID, at: time.now())
         if call.http.headers[.ifNoneMatch] != nil || call.http.headers[.ifModifiedSince] != nil,
             Preconditions.isNotModified(call.http.headers, etag: document.etag, lastModified: document.changedAt)
         {

@@ -1,0 +1,347 @@
+package import Accounts
+import Freshness
+package import Logging
+package import Providers
+package import Store
+import Synchronization
+
+/// Decides when each account is fetched next, so that a provider's requests go where they buy the most freshness: the
+/// more often the sooner it changes and the more it is read, at a price that makes the planned rate the budget.
+///
+/// The budget is what polling every account once an interval would cost, and at most four fifths of what the provider's
+/// limits leave. What is learned stands in each account's row; the price, one number for a provider, in a row of its own.
+package final class SyncPlanner: Sendable {
+    static let tickInterval: Duration = .seconds(10)
+    static let flushInterval: Duration = .seconds(30)
+    static let rebuildInterval: Duration = .seconds(3600)
+
+    fileprivate struct State {
+        var price: SyncPrice
+        var accounts = 0
+        var reads: ReadCount
+        var since: Timestamp
+        /// Changed since it was stored.
+        var isStored = true
+    }
+
+    private let catalog: ProviderCatalog
+    private let schedule: SyncScheduleStore
+    private let accounts: AccountStore
+    private let tally: ReadTally
+    private let time: any TimeSource
+    private let random: any RandomSource
+    private let logger: Logger
+    private let states = Mutex<[ProviderID: State]>([:])
+
+    package init(
+        catalog: ProviderCatalog, schedule: SyncScheduleStore, accounts: AccountStore, tally: ReadTally,
+        time: any TimeSource, random: any RandomSource, logger: Logger
+    ) {
+        self.catalog = catalog
+        self.schedule = schedule
+        self.accounts = accounts
+        self.tally = tally
+        self.time = time
+        self.random = random
+        self.logger = logger
+    }
+
+    /// What a fetch found, as far as it teaches anything.
+    enum Observation: Sendable {
+        /// The first fetch, a failed one, or one after a change of the mapping.
+        case none
+        case unchanged
+        case changed
+    }
+
+    struct Plan: Sendable {
+        var learned: LearnedSchedule
+        var due: Timestamp
+    }
+
+    /// From an account's row and what a fetch has just found to its next due time. `nil` where the provider's price is not
+    /// known yet.
+    func plan(
+        _ claim: SyncClaim, provider: Provider, observing observation: Observation, freshFor: Duration?, now: Timestamp
+    ) -> Plan? {
+        var learned = claim.learned
+        var belief = claim.learned.belief ?? .prior
+        if observation != .none, let syncedAt = claim.account.syncedAt, let round = round(provider) {
+            let elapsed = (now - syncedAt).secondsAsDouble
+            belief = belief.fading(after: elapsed, round: round)
+            belief = observation == .changed ? belief.changed(within: elapsed) : belief.unchanged(after: elapsed)
+        }
+        learned.changeShape = belief.a
+        learned.changeRate = belief.b
+        guard
+            let plan = planned(
+                learned, linkedAt: claim.account.linkedAt, provider: provider, freshFor: freshFor, now: now)
+        else { return nil }
+        replace(claim.learned.plan, by: plan.plan, of: provider.id)
+        learned.plan = plan.plan
+        // Where the promise bounds the interval, chance only shortens it.
+        let isAtPromise = plan.plan.isClamped && plan.plan.interval >= plan.longest
+        let jitter = isAtPromise ? random.uniform(0.9...1) : random.uniform(0.95...1.05)
+        return Plan(learned: learned, due: now + .seconds(plan.plan.interval * jitter))
+    }
+
+    /// Prices move: an account that is due by an older plan may not be due by today's. `nil` where it is.
+    func postponement(_ claim: SyncClaim, provider: Provider, now: Timestamp) -> (due: Timestamp, plan: SchedulePlan)? {
+        guard let old = claim.learned.plan, claim.failures == 0, claim.account.status == .active,
+            claim.account.problem == nil, let syncedAt = claim.account.syncedAt,
+            let plan = planned(
+                claim.learned, linkedAt: claim.account.linkedAt, provider: provider, freshFor: nil, now: now)
+        else { return nil }
+        let due = syncedAt + .seconds(plan.plan.interval)
+        guard due > now + .seconds(0.05 * plan.plan.interval) else { return nil }
+        replace(old, by: plan.plan, of: provider.id)
+        return (due, plan.plan)
+    }
+
+    /// An account that leaves the schedule: its plan counts no more.
+    func forget(_ plan: SchedulePlan?, of provider: ProviderID) { replace(plan, by: nil, of: provider) }
+
+    // MARK: - One account
+
+    private func planned(
+        _ learned: LearnedSchedule, linkedAt: Timestamp, provider: Provider, freshFor: Duration?, now: Timestamp
+    ) -> (plan: SchedulePlan, longest: Double)? {
+        guard let state = states.withLock({ $0[provider.id] }) else { return nil }
+        var bounds = Self.bounds(provider, accounts: state.accounts).bounds
+        if let freshFor {
+            bounds = min(max(bounds.lowerBound, freshFor.secondsAsDouble), bounds.upperBound)...bounds.upperBound
+        }
+        let weight = weight(learned, linkedAt: linkedAt, state: state, now: now)
+        let interval = SyncValue(learned.belief ?? .prior, theta: 10 * Self.round(state, provider)).interval(
+            weight: weight, price: state.price.price, in: bounds)
+        let isClamped = interval <= bounds.lowerBound || interval >= bounds.upperBound
+        let share = SyncPrice.Share(interval: interval, price: state.price.price, isClamped: isClamped)
+        return (
+            SchedulePlan(
+                interval: interval, share: isClamped ? share.fixed : share.elastic, isClamped: isClamped, weight: weight
+            ), bounds.upperBound
+        )
+    }
+
+    private func weight(_ learned: LearnedSchedule, linkedAt: Timestamp, state: State, now: Timestamp) -> Double {
+        let mean = Self.meanRate(state, now: now)
+        let exposure = (now - max(linkedAt, state.since)).secondsAsDouble
+        let reads = ReadCount(count: learned.reads, at: learned.readsAt.seconds)
+        return ReadCount.weight(
+            rate: reads.rate(now: now.seconds, exposure: exposure, meanRate: mean), meanRate: mean)
+    }
+
+    /// Of the provider's mean account; a read a day is believed before any was counted.
+    private static func meanRate(_ state: State, now: Timestamp) -> Double {
+        let prior = 1 / 86_400.0
+        let all = ReadCount(count: state.reads.count / Double(max(state.accounts, 1)), at: state.reads.at)
+        return max(
+            all.rate(now: now.seconds, exposure: (now - state.since).secondsAsDouble, meanRate: prior), 1e-9)
+    }
+
+    // MARK: - The provider
+
+    private func round(_ provider: Provider) -> Double? {
+        states.withLock { $0[provider.id] }.map { Self.round($0, provider) }
+    }
+
+    private static func round(_ state: State, _ provider: Provider) -> Double {
+        state.price.round(accounts: state.accounts) ?? provider.syncPolicy.interval.secondsAsDouble
+    }
+
+    /// Syncs per second.
+    private static func budget(_ provider: Provider, accounts: Int) -> Double {
+        let wanted = Double(max(accounts, 1)) / provider.syncPolicy.interval.secondsAsDouble
+        let each = Double(max(provider.profileRequestCount, 1))
+        let allowed = provider.limits.requests.filter { $0.per == .client }
+            .map { 0.8 * Double($0.count) / $0.window.secondsAsDouble / each }.min()
+        return min(wanted, allowed ?? wanted)
+    }
+
+    private static func bounds(_ provider: Provider, accounts: Int) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
+        let each = Double(max(provider.profileRequestCount, 1))
+        let perToken =
+            provider.limits.requests.filter { $0.per == .token }
+            .map { $0.window.secondsAsDouble / Double($0.count) * each }.max() ?? 0
+        return SyncBounds.bounds(
+            promise: provider.syncPolicy.maximumAge.secondsAsDouble,
+            minimum: max(provider.syncPolicy.minimumInterval.secondsAsDouble, perToken), accounts: accounts,
+            budget: budget(provider, accounts: accounts), shortest: 1)
+    }
+
+    /// An operator who asks for more than politeness has it: the average account is polled once an interval.
+    private static func floor(_ provider: Provider) -> Double {
+        let interval = provider.syncPolicy.interval.secondsAsDouble
+        return min(SyncPrice.floor, SyncValue(.prior, theta: 10 * interval).value(at: interval))
+    }
+
+    private func replace(_ old: SchedulePlan?, by new: SchedulePlan?, of provider: ProviderID) {
+        states.withLock { $0[provider]?.price.replace(old?.priceShare, by: new?.priceShare) }
+    }
+
+    // MARK: - From time to time
+
+    /// Until it is cancelled: ticks, flushes and, each hour, sums made anew.
+    func run() async {
+        await rebuild()
+        var rebuiltAt = time.now()
+        var flushedAt = rebuiltAt
+        while !Task.isCancelled {
+            // Cancelled at the end of the service.
+            guard (try? await time.sleep(for: Self.tickInterval)) != nil else { break }
+            let now = time.now()
+            // Either may be ahead where the clock was set back.
+            if now - rebuiltAt >= Self.rebuildInterval || now < rebuiltAt {
+                await rebuild()
+                rebuiltAt = now
+            }
+            if now - flushedAt >= Self.flushInterval || now < flushedAt {
+                await flushReads()
+                flushedAt = now
+            }
+            await tick()
+        }
+        await flushReads()
+    }
+
+    /// The price from its row, the sums from all accounts' rows: to be called before anything is planned.
+    package func rebuild() async {
+        do {
+            let (prices, sums) = (try await schedule.prices(), try await schedule.planSums())
+            let counts = try await accounts.counts()
+            let now = time.now()
+            states.withLock { states in
+                for provider in catalog.providers {
+                    let accounts = counts[provider.id]?[.active] ?? 0
+                    let stored = prices[provider.id]
+                    let sum = sums[provider.id] ?? PlanSums()
+                    var state =
+                        states[provider.id]
+                        ?? State(
+                            price: SyncPrice.start(
+                                accounts: accounts, budget: Self.budget(provider, accounts: accounts),
+                                floor: Self.floor(provider)),
+                            reads: ReadCount(count: stored?.reads ?? 0, at: (stored?.readsAt ?? now).seconds),
+                            since: stored?.since ?? now, isStored: stored != nil)
+                    if states[provider.id] == nil, let stored { state.price.price = stored.price }
+                    state.price.elastic = sum.elastic
+                    state.price.fixed = sum.fixed
+                    state.accounts = accounts
+                    states[provider.id] = state
+                }
+            }
+        } catch {
+            logger.error("Plans can't be summed up", metadata: ["error": "\(error)"])
+        }
+    }
+
+    func tick() async {
+        do {
+            let counts = try await accounts.counts()
+            let changed = states.withLock { states in
+                var changed: [ProviderID: StoredPrice] = [:]
+                for provider in catalog.providers {
+                    guard var state = states[provider.id] else { continue }
+                    state.accounts = counts[provider.id]?[.active] ?? 0
+                    let before = state.price.price
+                    if state.accounts > 0, state.price.elastic > 0 || state.price.fixed > 0 {
+                        state.price.tick(
+                            budget: Self.budget(provider, accounts: state.accounts), floor: Self.floor(provider))
+                    }
+                    if abs(state.price.price - before) > 0.01 * before { state.isStored = false }
+                    if !state.isStored { changed[provider.id] = state.stored }
+                    state.isStored = true
+                    states[provider.id] = state
+                }
+                return changed
+            }
+            try await schedule.store(changed)
+        } catch {
+            logger.error("Prices can't be stored", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Adds what was read to the rows; an account that is read much more than when it was planned is planned anew.
+    func flushReads() async {
+        let reads = tally.take().sorted { $0.key < $1.key }
+        var start = 0
+        while start < reads.count {
+            let chunk = Dictionary(uniqueKeysWithValues: reads[start..<min(start + 500, reads.count)].map { $0 })
+            start += 500
+            do {
+                let now = time.now()
+                let read = try await schedule.addReads(chunk, at: now) { count, since in
+                    ReadCount(count: count, at: since.seconds).decayed(to: now.seconds).count
+                }
+                count(read, chunk, now: now)
+                for account in read { try await reconsider(account, now: now) }
+            } catch {
+                logger.error("Reads can't be counted", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func count(_ read: [ReadAccount], _ counts: [AccountID: Double], now: Timestamp) {
+        states.withLock { states in
+            for account in read {
+                guard var state = states[account.provider] else { continue }
+                state.reads = state.reads.adding(counts[account.id] ?? 0, at: now.seconds)
+                state.isStored = false
+                states[account.provider] = state
+            }
+        }
+    }
+
+    private func reconsider(_ account: ReadAccount, now: Timestamp) async throws(StoreError) {
+        guard let old = account.learned.plan, let syncedAt = account.syncedAt, let nextSyncAt = account.nextSyncAt,
+            let provider = catalog[account.provider],
+            let state = states.withLock({ $0[account.provider] }),
+            weight(account.learned, linkedAt: account.linkedAt, state: state, now: now) > 2 * old.weight,
+            let plan = planned(
+                account.learned, linkedAt: account.linkedAt, provider: provider, freshFor: nil, now: now)
+        else { return }
+        let due = max(now, syncedAt + .seconds(plan.plan.interval))
+        guard due < nextSyncAt else { return }
+        if try await schedule.bringForward(account.id, to: due, plan: plan.plan) {
+            replace(old, by: plan.plan, of: account.provider)
+        }
+    }
+}
+
+extension SyncPlanner {
+    /// For those who watch: the price and what is planned, in syncs per second.
+    package func outlook(_ id: ProviderID) -> (price: Double, planned: Double, budget: Double)? {
+        guard let provider = catalog[id], let state = states.withLock({ $0[id] }) else { return nil }
+        let planned = state.price.elastic / state.price.price.squareRoot() + state.price.fixed
+        return (state.price.price, planned, Self.budget(provider, accounts: state.accounts))
+    }
+}
+
+extension SyncPlanner.State {
+    fileprivate var stored: StoredPrice {
+        StoredPrice(
+            price: price.price, reads: reads.count, readsAt: Timestamp(millisecondsSinceEpoch: Int64(reads.at * 1000)),
+            since: since)
+    }
+}
+
+extension LearnedSchedule {
+    fileprivate var belief: ChangeBelief? {
+        guard let changeShape, let changeRate, changeShape > 0, changeRate > 0 else { return nil }
+        return ChangeBelief(a: changeShape, b: changeRate)
+    }
+}
+
+extension SchedulePlan {
+    fileprivate var priceShare: SyncPrice.Share {
+        isClamped ? SyncPrice.Share(fixed: share) : SyncPrice.Share(elastic: share)
+    }
+}
+
+extension Timestamp {
+    fileprivate var seconds: Double { Double(millisecondsSinceEpoch) / 1000 }
+}
+
+extension Duration {
+    fileprivate static func seconds(_ value: Double) -> Duration { .milliseconds(Int64(min(value, 1e12) * 1000)) }
+}
