@@ -116,6 +116,13 @@ let package = Package(
         tests(
             "Rollcall", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers",
             "Store", "Sync", "Transfer", "Web"),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "Accounts", "Cryptography", "JSON", "JSONPath", "OAuth", "Providers", "Rollcall", "Store",
+                "TestSupport",
+                "Transfer", "Web", "YAML", hummingbird,
+            ], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
