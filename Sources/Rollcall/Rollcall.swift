@@ -27,6 +27,7 @@ import Glibc
 
 extension Rollcall {
     static func main() async {
+        CoreDumps.forbid()
         // A reader that goes away is an error of that write, not the end of the program.
         signal(SIGPIPE, SIG_IGN)
         await main(nil)

@@ -242,7 +242,8 @@ import Testing
         }
     }
 
-    @Test func `what does not open is named, and neither stops the walk nor is sealed anew`() async throws {
+    @Test func `security 89: what does not open is named, and neither stops the walk nor is sealed anew`() async throws
+    {
         let (fixture, account) = try await populated()
         let id = account.id.rawValue
         try await fixture.database.maintain { db in

@@ -29,7 +29,9 @@ struct ConfigurationOptions: ParsableArguments {
     func load(adding more: [String: Found] = [:]) throws -> ServiceConfiguration {
         let flags = try flags().merging(more) { _, more in more }
         do {
-            return try ServiceConfiguration.load(file: config, flags: flags)
+            let configuration = try ServiceConfiguration.load(file: config, flags: flags)
+            if configuration.allowsCoreDumps { CoreDumps.allow() }
+            return configuration
         } catch {
             Terminal.note(error.description)
             throw ExitCode.badInput

@@ -26,6 +26,7 @@ struct ServiceConfiguration: Sendable {
     var concurrency: Int
     var logLevel: String
     var logFormat: String
+    var allowsCoreDumps: Bool
     /// Every setting with its value as a person may see it and the place that said it, for `config show`.
     var shown: [ShownSetting]
 

@@ -71,6 +71,9 @@ struct Setting: Sendable {
             key: "log.level", kind: .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]),
             fallback: "info", help: "the least severe log line that is written"),
         Setting(key: "log.format", kind: .choice(["text", "json"]), fallback: "text", help: "text or JSON lines"),
+        Setting(
+            key: "core_dumps", kind: .choice(["off", "on"]), fallback: "off",
+            help: "whether a crash may leave a core file, which holds tokens and keys in the clear"),
     ]
 
     static func named(_ key: String) -> Setting? { all.first { $0.key == key } }

@@ -56,7 +56,7 @@ struct SettingReader {
             syncInterval: text("sync.interval").flatMap { Duration(configured: $0) },
             plansByChange: text("sync.strategy") != "fixed", concurrency: integer("sync.concurrency"),
             logLevel: text("log.level") ?? "info",
-            logFormat: text("log.format") ?? "text", shown: [])
+            logFormat: text("log.format") ?? "text", allowsCoreDumps: text("core_dumps") == "on", shown: [])
         // In the order in which the settings are documented, providers last.
         let order = Setting.all.map(\.key)
         configuration.shown = shown.enumerated().sorted { left, right in
