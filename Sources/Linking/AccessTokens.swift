@@ -54,7 +54,11 @@ package actor AccessTokens {
         for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency = .callerWaits
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await refreshing.read(account)
-        guard provider.refreshesTokens, needsRefresh(stored, minTTL: minTTL) else { return stored }
+        guard provider.refreshesTokens,
+            needsRefresh(
+                stored, minTTL: max(minTTL, provider.refreshAhead), waitsForRefusal: provider.refreshTrigger == .refusal
+            )
+        else { return stored }
         do {
             return try await refresh(account, provider: provider, replacing: stored.generation, urgency: urgency).get()
         } catch  where error.leavesTokenUsable && lasts(stored.credential, minTTL: minTTL) && !Task.isCancelled {
@@ -119,7 +123,7 @@ package actor AccessTokens {
 
     // MARK: - When
 
-    private func needsRefresh(_ stored: StoredCredential, minTTL: Duration) -> Bool {
+    private func needsRefresh(_ stored: StoredCredential, minTTL: Duration, waitsForRefusal: Bool) -> Bool {
         let credential = stored.credential
         guard credential.refreshToken != nil else { return false }
         // In doubt: the refresh token may be spent, and the sooner it is tried again the likelier it is honoured.
@@ -130,6 +134,7 @@ package actor AccessTokens {
         let isOurs = stored.generation > 1
         if isOurs, age >= .zero, age < Self.refreshMinimumInterval { return false }
         if hasExpired(credential) { return true }
+        if waitsForRefusal { return false }
         if lasts(credential, minTTL: minTTL) { return false }
         return !isOurs || age >= .milliseconds(lifetime.wholeMilliseconds / 4)
     }

@@ -10,6 +10,7 @@ package import Logging
 import OAuth
 package import Providers
 package import Store
+import Transfer
 
 package struct AccountLinking: Sendable {
     private let returnTo: [String]
@@ -119,7 +120,8 @@ package struct AccountLinking: Sendable {
         let request = AuthorizationRequest(
             server: server, client: provider.client, scopes: scopes, scopeSeparator: provider.scopeSeparator,
             parameters: provider.authorizationParameters, parameterNames: provider.authorizationParameterNames,
-            pkce: provider.pkce, sendsNonce: provider.sendsNonce, responseMode: provider.responseMode, random: random)
+            pkce: provider.pkce, sendsNonce: provider.sendsNonce, responseType: provider.responseType,
+            statePlace: provider.statePlace, responseMode: provider.responseMode, random: random)
         do {
             try await database.linkSessions.beginAuthorization(
                 session: session.id, provider: id, state: request.state, codeVerifier: request.codeVerifier,
@@ -164,7 +166,7 @@ package struct AccountLinking: Sendable {
         let session = pending.session
         do {
             let account = try await finish(
-                pending, answer: answer, issuer: issuer, parameters: parameters, provider: provider)
+                pending, answer: answer, state: state, issuer: issuer, parameters: parameters, provider: provider)
             logger.info(
                 "Account linked",
                 metadata: ["account": "\(account.id)", "provider": "\(id)", "session": "\(session.id)"])
@@ -192,7 +194,8 @@ package struct AccountLinking: Sendable {
     // MARK: - From the answer to the account
 
     private func finish(
-        _ pending: PendingAuthorization, answer: AuthorizationResponse, issuer: String?, parameters: [String: String],
+        _ pending: PendingAuthorization, answer: AuthorizationResponse, state: String, issuer: String?,
+        parameters: [String: String],
         provider: Provider
     ) async throws(LinkFailure) -> LinkedAccount {
         let server: AuthorizationServer
@@ -217,8 +220,23 @@ package struct AccountLinking: Sendable {
         do { callback = try provider.kept(of: parameters) } catch {
             throw LinkFailure("invalid_callback", "The answer can't be used: \(error).")
         }
-        let response = try await exchange(code, pending, server: server, provider: provider)
+        var response = try await exchange(pending, server: server, provider: provider) { client, dialect in
+            AuthorizationCodeGrant.tokenRequest(
+                code: code, codeVerifier: pending.codeVerifier, state: Secret(state),
+                redirectURI: provider.statePlace == .redirectURI
+                    ? AuthorizationRequest.redirectURI(of: client, state: state) : nil,
+                server: server, client: client, dialect: dialect, moment: self.client.moment)
+        }
         let claims = try await verifiedClaims(response, pending, server: server, provider: provider)
+        if provider.tokenDialect.exchange != nil {
+            let short = response.credential
+            response = try await exchange(pending, server: server, provider: provider) { client, dialect in
+                AccessTokenExchange.tokenRequest(
+                    accessToken: short.accessToken, server: server, client: client, dialect: dialect,
+                    moment: self.client.moment)
+            }
+            response.credential = short.refreshed(by: response.credential)
+        }
         let profile = try await keepingCallback(
             try await firstProfile(response.credential, claims, callback, provider: provider),
             user: pending.session.userID, provider: provider)
@@ -226,15 +244,16 @@ package struct AccountLinking: Sendable {
     }
 
     private func exchange(
-        _ code: Secret, _ pending: PendingAuthorization, server: AuthorizationServer, provider: Provider
+        _ pending: PendingAuthorization, server: AuthorizationServer, provider: Provider,
+        _ request: (ClientRegistration, TokenDialect) -> TransferRequest?
     ) async throws(LinkFailure) -> AccessTokenResponse {
+        guard let request = request(provider.client, provider.tokenDialect) else {
+            throw LinkFailure("server_error", "The provider's manifest has no such request.")
+        }
         // Lifetimes count from before the request was sent.
         let requestedAt = time.now()
         do {
-            let response = try await client.send(
-                AuthorizationCodeGrant.tokenRequest(
-                    code: code, codeVerifier: pending.codeVerifier, server: server, client: provider.client,
-                    dialect: provider.tokenDialect, moment: client.moment), to: provider, urgency: .callerWaits)
+            let response = try await client.send(request, to: provider, urgency: .callerWaits)
             do {
                 return try TokenEndpoint.read(
                     response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt)

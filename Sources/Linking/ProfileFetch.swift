@@ -75,7 +75,7 @@ package struct ProfileFetch: Sendable {
                 validators[request.name] = response.validators ?? usable[request.name]
                 continue
             }
-            guard response.status == 200 else {
+            guard provider.isResource(response) else {
                 let failure = provider.failure(of: response, now: time.now())
                 if request.isOptional, failure.leavesClaimsOut {
                     isModified = isModified || known[request.name] != nil

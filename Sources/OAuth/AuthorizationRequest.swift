@@ -14,6 +14,13 @@ package enum ResponseMode: String, Sendable, CaseIterable {
     case formPost = "form_post"
 }
 
+/// Where `state` stands in an authorization request.
+package enum StatePlace: String, Sendable, CaseIterable {
+    case parameter
+    /// In the query of the redirect URI, where it comes back from servers that know no `state`.
+    case redirectURI = "redirect_uri"
+}
+
 /// The redirect that asks for authorization (RFC 6749 §4.1.1), and what must be remembered until its answer comes.
 package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomReflectable {
     package let url: String
@@ -30,15 +37,20 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
     package init(
         server: AuthorizationServer, client: ClientRegistration, scopes: [Scope], scopeSeparator: String = " ",
         parameters: [String: String] = [:], parameterNames: [String: String] = [:], pkce: PKCEMethod, sendsNonce: Bool,
-        responseMode: ResponseMode = .query, random: any RandomSource
+        responseType: String? = "code", statePlace: StatePlace = .parameter, responseMode: ResponseMode = .query,
+        random: any RandomSource
     ) {
         let state = Base64URL.encode(random.bytes(32))
         let verifier = pkce == .s256 ? Base64URL.encode(random.bytes(32)) : nil
         let nonce = sendsNonce ? Base64URL.encode(random.bytes(32)) : nil
-        var standard: [(name: String, value: String)] = [
-            ("response_type", "code"), ("client_id", client.clientID), ("redirect_uri", client.redirectURI),
-            ("state", state),
-        ]
+        var standard: [(name: String, value: String)] = [("client_id", client.clientID)]
+        if let responseType { standard.append(("response_type", responseType)) }
+        switch statePlace {
+        case .parameter:
+            standard.append(("redirect_uri", client.redirectURI))
+            standard.append(("state", state))
+        case .redirectURI: standard.append(("redirect_uri", Self.redirectURI(of: client, state: state)))
+        }
         if let verifier {
             standard.append(("code_challenge", Self.challenge(of: verifier)))
             standard.append(("code_challenge_method", PKCEMethod.s256.rawValue))
@@ -48,20 +60,40 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         standard = standard.map { (parameterNames[$0.name] ?? $0.name, $0.value) }
         let scopeName = parameterNames["scope"] ?? "scope"
         let taken = Self.reservedParameters.union(standard.map(\.name)).union([scopeName])
-        let extra = parameters.filter { !taken.contains($0.key) }.sorted { $0.key < $1.key }
-        standard += extra.map { ($0.key, $0.value) }
-
-        var query = FormEncoding.query(standard)
+        standard += parameters.filter { !taken.contains($0.key) }.map { ($0.key, $0.value) }
+        // Some servers choke on an empty parameter; it means the same as none (RFC 6749 §3.1).
+        var encoded = standard.filter { !$0.value.isEmpty }.map { name, value in
+            (name: name, text: FormEncoding.query([(name, value)]))
+        }
         if !scopes.isEmpty {
             // A separator of `+` is the form encoding of a space already, for servers that do not take `%20`.
             let separator = scopeSeparator == "+" ? "+" : FormEncoding.percentEncode(scopeSeparator)
             let value = scopes.map { FormEncoding.percentEncode($0.rawValue) }.joined(separator: separator)
-            query += "&\(FormEncoding.percentEncode(scopeName))=\(value)"
+            encoded.append((scopeName, "\(FormEncoding.percentEncode(scopeName))=\(value)"))
         }
-        url = server.authorizationEndpoint + (server.authorizationEndpoint.contains("?") ? "&" : "?") + query
+        // In the order of their names: there are servers that ask for it, and none that minds.
+        let query = encoded.sorted { $0.name < $1.name }.map(\.text).joined(separator: "&")
+        url = Self.url(server.authorizationEndpoint, query: query)
         self.state = Secret(state)
         codeVerifier = verifier.map { Secret($0) }
         self.nonce = nonce.map { Secret($0) }
+    }
+
+    /// A fragment that begins with a slash is the path of a page's own routes, and the query belongs to it; any other is a
+    /// mark that stays at the end.
+    private static func url(_ endpoint: String, query: String) -> String {
+        guard let mark = endpoint.firstIndex(of: "#") else { return joined(endpoint[...], query) }
+        if endpoint[mark...].hasPrefix("#/") { return "\(endpoint[..<mark])\(joined(endpoint[mark...], query))" }
+        return "\(joined(endpoint[..<mark], query))\(endpoint[mark...])"
+    }
+
+    private static func joined(_ address: Substring, _ query: String) -> String {
+        "\(address)\(address.contains("?") ? "&" : "?")\(query)"
+    }
+
+    /// The redirect URI with `state` in its query: the same for authorization and token request.
+    package static func redirectURI(of client: ClientRegistration, state: String) -> String {
+        EncodedParameters.url(client.redirectURI, adding: [("state", state)])
     }
 
     /// What no configuration may set. `response_mode` has a key of its own; `request` and

@@ -1,3 +1,17 @@
+package import Transfer
+
+/// Form-encoded parameters of requests that are not the grants' own.
+package enum EncodedParameters {
+    package static func body(_ parameters: [(name: String, value: String)]) -> TransferRequest.Body {
+        .init(contentType: FormEncoding.mediaType, bytes: Array(FormEncoding.body(parameters).utf8))
+    }
+
+    /// `url` with more parameters in its query.
+    package static func url(_ url: String, adding parameters: [(name: String, value: String)]) -> String {
+        url + (url.contains("?") ? "&" : "?") + FormEncoding.query(parameters)
+    }
+}
+
 /// `application/x-www-form-urlencoded` (RFC 6749 appendix B).
 enum FormEncoding {
     static let mediaType = "application/x-www-form-urlencoded"

@@ -29,7 +29,8 @@ package struct ProviderMetadata: Sendable, Equatable {
     }
 
     /// `issuer` is the configured one and must be the document's, byte for byte (Discovery §4.3). Of `issuerAliases` only
-    /// a template (`https://login.example/{tenantid}/v2.0`) may stand in the document instead. `allowedHosts` are hosts
+    /// a template (`https://login.example/{tenantid}/v2.0`), or one with a tenant in its place, may stand in the document
+    /// instead: the tenant's id where the configuration has its name. `allowedHosts` are hosts
     /// besides the issuer's own where endpoints may be.
     package static func read(
         _ response: TransferResponse, issuer: String, issuerAliases: [String] = [], allowedHosts: [String]
@@ -41,8 +42,11 @@ package struct ProviderMetadata: Sendable, Equatable {
         let document: JSONValue
         do { document = try JSONValue(parsing: response.body) } catch { throw .malformed(reason: "not JSON") }
         guard case .object(let members) = document else { throw .malformed(reason: "not an object") }
-        let acceptable = [issuer] + issuerAliases.filter(IssuerTemplate.isTemplate)
-        guard let stated = members["issuer"]?.string, acceptable.contains(where: stated.isIdentical) else {
+        let templates = issuerAliases.filter(IssuerTemplate.isTemplate)
+        guard let stated = members["issuer"]?.string,
+            ([issuer] + templates).contains(where: stated.isIdentical)
+                || templates.contains(where: { IssuerTemplate.matches(stated, $0) })
+        else {
             throw .issuerMismatch
         }
         let reader = MetadataReader(members: members, places: EndpointPlaces(issuer: issuer, hosts: allowedHosts))

@@ -5,8 +5,25 @@ package struct TokenDialect: Sendable {
     package enum RequestFormat: String, Sendable, CaseIterable {
         case form
         case json
-        /// A GET with everything in the query.
+        /// Everything stands in the query, and there is no body.
         case query
+    }
+
+    /// A request other than the code exchange, where it differs from that.
+    package struct Request: Sendable {
+        package var endpoint: String?
+        package var method: Transfer.Method?
+        package var format: RequestFormat?
+        /// In place of the standard `grant_type`; `omitted` sends none.
+        package var grantType: String?
+        /// In place of `requestParameters`.
+        package var parameters: [(String, String)]?
+        package var parameterNames: [String: String]?
+
+        package init(method: Transfer.Method? = nil, format: RequestFormat? = nil) {
+            self.method = method
+            self.format = format
+        }
     }
 
     package var requestFormat: RequestFormat
@@ -18,8 +35,21 @@ package struct TokenDialect: Sendable {
     package var parameterNames: [String: String]
     /// `client_id` stands in the body even where Basic carries it.
     package var repeatsClientID: Bool
-    /// Where refresh requests go, if not to the token endpoint.
-    package var refreshEndpoint: String?
+    package var requestMethod: Transfer.Method = .post
+    /// The code exchange repeats `state`.
+    package var sendsState = false
+    /// Adds the client's proof to the parameters of a request, or takes its place.
+    package var sign:
+        (
+            @Sendable (_ parameters: [(name: String, value: String)], ClientRegistration) -> [(
+                name: String, value: String
+            )]
+        )?
+    package var refresh = Request()
+    /// There is no refresh token: the access token is sent in its place, while it is good.
+    package var refreshesByAccessToken = false
+    /// Makes the access token that a code brought into one that lasts.
+    package var exchange: Request?
 
     /// Media types read as JSON besides `application/json` and `…+json`; lower case, without parameters. The empty
     /// string stands for no `Content-Type` at all.
@@ -29,6 +59,9 @@ package struct TokenDialect: Sendable {
     package var responsePath: [String]
     /// The provider's own name of a standard response member: `access_token` → `accessToken`.
     package var memberNames: [String: String]
+    /// The names that lead to a standard member which lies further inside.
+    package var memberPaths: [String: [String]] = [:]
+    package var lifetimeUnit = LifetimeUnit.seconds
     /// Values of `token_type` that mean Bearer besides `Bearer`; compared without case.
     package var bearerTokenTypes: [String]
     /// Assumed where the answer says nothing of the access token's lifetime.
@@ -55,7 +88,7 @@ package struct TokenDialect: Sendable {
         self.requestParameters = requestParameters
         self.parameterNames = parameterNames
         self.repeatsClientID = repeatsClientID
-        self.refreshEndpoint = refreshEndpoint
+        refresh.endpoint = refreshEndpoint
         self.acceptsContentTypes = acceptsContentTypes
         self.responsePath = responsePath
         self.memberNames = memberNames
@@ -66,4 +99,28 @@ package struct TokenDialect: Sendable {
         self.errorCodes = errorCodes
         self.scopeSeparator = scopeSeparator
     }
+}
+
+extension TokenDialect {
+    /// The dialect in which that request is spoken.
+    func speaking(_ request: Request) -> TokenDialect {
+        var dialect = self
+        if let method = request.method { dialect.requestMethod = method }
+        if let format = request.format { dialect.requestFormat = format }
+        if let parameters = request.parameters { dialect.requestParameters = parameters }
+        if let names = request.parameterNames { dialect.parameterNames = names }
+        return dialect
+    }
+}
+
+/// How a token endpoint writes a lifetime, or the end of it.
+package enum LifetimeUnit: String, Sendable, CaseIterable {
+    case seconds
+    case milliseconds
+    /// Since 1970.
+    case epochSeconds = "epoch_seconds"
+    case epochMilliseconds = "epoch_milliseconds"
+    case rfc3339
+    /// `D:HH:MM`.
+    case daysHoursMinutes = "d_hh_mm"
 }

@@ -27,12 +27,14 @@ package enum TokenEndpoint {
         if dialect.repeatsClientID, !parameters.contains(where: { $0.name == "client_id" }) {
             parameters.append(("client_id", client.clientID))
         }
+        if let sign = dialect.sign { parameters = sign(parameters, client) }
         parameters = parameters.map { (dialect.parameterNames[$0.name] ?? $0.name, $0.value) }
 
         var fields: HeaderFields = ["Accept": "application/json"]
         for field in dialect.requestFields { fields[field.name] = field.value }
         var request = TransferRequest(
-            .post, endpoint, fields: fields, credentials: proof.field.map { [$0] } ?? [], redirects: .refuse)
+            dialect.requestMethod, endpoint, fields: fields, credentials: proof.field.map { [$0] } ?? [],
+            redirects: .refuse)
         switch dialect.requestFormat {
         case .form:
             request.body = .init(contentType: FormEncoding.mediaType, bytes: Array(FormEncoding.body(parameters).utf8))
@@ -41,8 +43,7 @@ package enum TokenEndpoint {
             for (name, value) in parameters { object[name] = .string(value) }
             request.body = .init(contentType: "application/json", bytes: Array(JSONValue.object(object).text.utf8))
         case .query:
-            request.method = .get
-            request.url += (endpoint.contains("?") ? "&" : "?") + FormEncoding.query(parameters)
+            request.url = EncodedParameters.url(endpoint, adding: parameters)
         }
         return request
     }

@@ -28,7 +28,7 @@ struct TokenResponseBody {
         }
         guard case .object(let outer) = document else { throw Unreadable(reason: "the body is not an object") }
         members = Self.descend(document, dialect.responsePath)?.object ?? outer
-        hasAccessToken = members[dialect.memberNames["access_token"] ?? "access_token"]?.string?.isEmpty == false
+        hasAccessToken = Self.member("access_token", of: members, dialect)?.string?.isEmpty == false
     }
 
     // MARK: - Errors
@@ -65,12 +65,16 @@ struct TokenResponseBody {
     }
 
     /// Where servers put their codes: `error` as text, as an object with one of several members, or as a list of either;
-    /// `message` beside it or instead of it.
+    /// `message` or `error_description` beside it or instead of it.
     private var errorTexts: [String] {
         let inside = errors.flatMap { error in
-            [error, error["code"], error["type"], error["errorType"], error["error"], error["message"]]
+            [
+                error, error["code"], error["type"], error["errorType"], error["error"], error["field"],
+                error["message"],
+            ]
         }
-        return (inside + [document["message"]]).compactMap { $0?.string ?? $0?.number?.text }
+        let described = [document["message"], document["error_description"], members["error_description"]]
+        return (inside + described).compactMap { $0?.string ?? $0?.number?.text }
     }
 
     var errorDescription: String? {
@@ -86,29 +90,35 @@ struct TokenResponseBody {
         dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp
     ) throws(Unreadable) -> AccessTokenResponse {
         func member(_ name: String) -> JSONValue? {
-            let value = members[dialect.memberNames[name] ?? name]
+            let value = Self.member(name, of: members, dialect)
             return value == .null ? nil : value
+        }
+        func lifetime(_ name: String) -> Duration? {
+            member(name).flatMap { dialect.lifetimeUnit.lifetime($0, from: requestedAt) }
         }
         guard let accessToken = try token(member("access_token"), "access_token") else {
             throw Unreadable(reason: "no access_token")
         }
-        let refreshToken = try token(member("refresh_token"), "refresh_token")
+        var refreshToken = try token(member("refresh_token"), "refresh_token")
 
-        var lifetime = Self.lifetime(member("expires_in"))
-        if lifetime == .zero, dialect.zeroLifetimeIsForever {
-            lifetime = nil
+        var accessTokenLifetime = lifetime("expires_in")
+        if accessTokenLifetime == .zero, dialect.zeroLifetimeIsForever {
+            accessTokenLifetime = nil
         } else {
-            lifetime = lifetime ?? dialect.accessTokenLifetime
+            accessTokenLifetime = accessTokenLifetime ?? dialect.accessTokenLifetime
         }
         var refreshTokenLifetime: Duration?
-        if refreshToken != nil {
+        if dialect.refreshesByAccessToken {
+            refreshToken = accessToken
+            refreshTokenLifetime = accessTokenLifetime
+        } else if refreshToken != nil {
             // Zero here is said of tokens without end, never of one that is dead on arrival.
-            let stated = Self.lifetime(member("refresh_token_expires_in")).flatMap { $0 == .zero ? nil : $0 }
+            let stated = lifetime("refresh_token_expires_in").flatMap { $0 == .zero ? nil : $0 }
             refreshTokenLifetime = stated ?? dialect.refreshTokenLifetime
         }
         let credential = Credential(
             accessToken: accessToken, tokenType: try tokenType(member("token_type"), dialect),
-            expiresAt: lifetime.map { requestedAt + $0 }, refreshToken: refreshToken,
+            expiresAt: accessTokenLifetime.map { requestedAt + $0 }, refreshToken: refreshToken,
             refreshTokenExpiresAt: refreshTokenLifetime.map { requestedAt + $0 },
             scopes: Self.scopes(member("scope")) ?? requestedScopes, obtainedAt: requestedAt)
         return AccessTokenResponse(
@@ -135,19 +145,9 @@ struct TokenResponseBody {
         return "Bearer"
     }
 
-    /// Seconds as a number in any notation or as text with one; fractions are cut off. `nil` for anything else and for
-    /// what is negative; at most a hundred years.
-    private static func lifetime(_ value: JSONValue?) -> Duration? {
-        let seconds: Double? =
-            switch value {
-            case .number(let number): number.double
-            // Swift reads hexadecimal and names as well; JSON has neither.
-            case .string(let text):
-                text.utf8.count <= 32 && text.utf8.allSatisfy("0123456789+-.eE".utf8.contains) ? Double(text) : nil
-            default: nil
-            }
-        guard let seconds, seconds >= 0 else { return nil }
-        return .seconds(Int64(min(seconds, 3_155_760_000)))
+    private static func member(_ name: String, of members: JSONObject, _ dialect: TokenDialect) -> JSONValue? {
+        if let path = dialect.memberPaths[name] { return descend(.object(members), path) }
+        return members[dialect.memberNames[name] ?? name]
     }
 
     /// A string split at spaces and commas, or an array of strings. What can't be a scope is left out: it must not cost

@@ -19,8 +19,10 @@ package enum TokenRevocation {
     package static func requests(
         for credential: Credential, server: AuthorizationServer, client: ClientRegistration, moment: Moment
     ) -> [TransferRequest] {
+        // Where the access token is refreshed with itself, it is there once.
+        let refreshToken = credential.refreshToken.flatMap { $0 == credential.accessToken ? nil : $0 }
         let tokens = [
-            credential.refreshToken.map { (kind: "refresh_token", token: $0) },
+            refreshToken.map { (kind: "refresh_token", token: $0) },
             (kind: "access_token", token: credential.accessToken),
         ].compactMap { $0 }
         switch server.revocation {

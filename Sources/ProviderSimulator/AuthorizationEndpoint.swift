@@ -3,7 +3,9 @@ import Synchronization
 /// RFC 6749 §4.1.1 and §4.1.2: the authorization request, the page that asks, the response.
 extension Site {
     func authorize(_ call: Call) -> Reply {
-        let parameters = call.parameters
+        guard let parameters = rules.authorizationRequest(call) else {
+            return errorPage("The request is not in the form that this site wants.", code: "invalid_request")
+        }
         let (client, switches) = state.withLock { state in
             (parameters["client_id"].flatMap { state.clients[$0] }, state.switches)
         }
@@ -13,7 +15,7 @@ extension Site {
         guard let redirectURI = named ?? (client.redirectURIs.count == 1 ? client.redirectURIs[0] : nil) else {
             return errorPage("The request has no redirect_uri.", code: "invalid_request")
         }
-        guard client.redirectURIs.contains(redirectURI) else {
+        guard rules.isRegistered(redirectURI, for: client) else {
             if rules.redirectsOnMismatch, let first = client.redirectURIs.first {
                 return .redirect(first, rules.errorParameters("redirect_uri_mismatch") + stateParameter(parameters))
             }
@@ -116,7 +118,7 @@ extension Site {
         }
         var reply = Reply.redirect(
             draft.redirectURI,
-            [("code", code)] + (draft.state.map { [("state", $0)] } ?? [])
+            [(rules.codeParameter, code)] + (draft.state.map { [("state", $0)] } ?? [])
                 + rules.responseParameters(draft, scopes: scopes) + issuerParameter(switches, call))
         reply.set("set-cookie", "simulated_person=\(person); Path=/\(name); HttpOnly; SameSite=Lax")
         return reply

@@ -22,6 +22,7 @@ struct Call: Sendable {
     var form: Form { Form(parsing: String(decoding: body, as: UTF8.self)) }
     var userAgent: String { head[.userAgent] ?? "" }
     var accept: String { head[.accept] ?? "" }
+    func field(_ name: String) -> String? { HTTPFields.Element.Name(name).flatMap { head[$0] } }
     var ifNoneMatch: String? { head[.ifNoneMatch] }
 
     /// The token of `Authorization: Bearer …`, or of any other scheme in `schemes`. Schemes compare without case.

@@ -3,6 +3,7 @@ import Synchronization
 /// RFC 6749 and 7009 to the letter, around recorded bodies.
 struct FixtureRules: SiteRules {
     let fixture: SimulatedFixtureSite
+    let keys = SigningKeys()
 
     var site: SimulatedSite { .fixture(fixture.name) }
     var defaultSwitches: SimulatorSwitches { fixture.switches }
@@ -11,8 +12,11 @@ struct FixtureRules: SiteRules {
         switch (method, String(path)) {
         case ("GET", fixture.authorizationPath): .authorize
         case ("POST", "/consent"): .consent
-        case ("POST", fixture.tokenPath): .token
+        case (_, let path) where tokenForm(method, path) != nil: .token
         case ("POST", fixture.revocationPath): .revocation
+        case (fixture.revocationRequest?.method, fixture.revocationRequest?.path): .revocation
+        case ("GET", fixture.openID.map { $0.issuerPath + "/.well-known/openid-configuration" }): .metadata
+        case ("GET", fixture.openID.map { _ in "/keys" }): .keys
         case (_, let path) where fixture.resources["\(method) \(path)"] != nil: .profile
         case ("GET", let path) where path.hasPrefix("/avatars/"): .avatar
         default: nil
@@ -42,6 +46,17 @@ struct FixtureRules: SiteRules {
         _ draft: GrantLedger.Draft, consentedBefore: Bool, switches: SimulatorSwitches
     ) -> Bool { switches.accessTokenLifetime != nil }
 
+    func refusal(of call: Call, _ form: Form) -> TokenRefusal? {
+        for (name, value) in fixture.requiredTokenFields where call.field(name) != value {
+            return .invalidRequest("the field \(name) is missing or wrong")
+        }
+        for (name, value) in fixture.requiredTokenParameters
+        where value.isEmpty ? form[name] == nil : form[name] != value {
+            return .invalidRequest("the parameter \(name) is missing or wrong")
+        }
+        return nil
+    }
+
     func unreadableBody(_ call: Call) -> Reply { refusal(.invalidRequest("the body is of another type"), call) }
 
     func refusal(_ refusal: TokenRefusal, _ call: Call) -> Reply {
@@ -52,28 +67,50 @@ struct FixtureRules: SiteRules {
             case .unsupportedGrantType: (400, "unsupported_grant_type")
             case .code, .codeVerifier, .redirectURI, .refreshToken: (400, "invalid_grant")
             }
+        switch code {
+        case .string("invalid_grant"): if let recorded = fixture.refusals[.invalidGrant] { return reply(recorded) }
+        case .string("invalid_client"): if let recorded = fixture.refusals[.invalidClient] { return reply(recorded) }
+        default: break
+        }
         return .json(status, ["error": code])
     }
 
     func tokenResponse(
         _ issued: IssuedTokens, person: SimulatedPerson?, switches: SimulatorSwitches, _ call: Call
     ) -> Reply {
+        var idToken: String?
+        do {
+            if let person, !issued.isRefreshed { idToken = try self.idToken(issued, person, call) }
+        } catch { return .text(500, "The ID token could not be signed.") }
         if let write = fixture.tokenResponse {
-            let body = write(
-                .init(
-                    accessToken: issued.accessToken, refreshToken: issued.refreshToken,
-                    expiresIn: issued.accessLifetime, scopes: issued.scopes))
-            return Reply(body.status, fields: [("content-type", body.contentType)], body: body.bytes)
+            return reply(
+                write(
+                    .init(
+                        accessToken: issued.accessToken, refreshToken: issued.refreshToken,
+                        expiresIn: issued.accessLifetime, scopes: issued.scopes, idToken: idToken,
+                        isRefreshed: issued.isRefreshed)))
         }
         let scope = issued.scopes.joined(separator: String(fixture.scopeSeparator))
         var members: [(String, JSONText)] = [("access_token", .string(issued.accessToken)), ("token_type", "Bearer")]
         if let lifetime = issued.accessLifetime { members.append(("expires_in", .integer(Int64(lifetime)))) }
         if let refresh = issued.refreshToken { members.append(("refresh_token", .string(refresh))) }
         if switches.sendsScope { members.append(("scope", .string(scope))) }
+        if let idToken { members.append(("id_token", .string(idToken))) }
         return .json(200, .object(members), fields: [("cache-control", "no-store")])
     }
 
+    private func reply(_ body: SimulatedFixtureSite.Body) -> Reply {
+        Reply(body.status, fields: [("content-type", body.contentType)], body: body.bytes)
+    }
+
     func other(_ endpoint: SimulatedEndpoint, _ site: Site, _ call: Call) -> Reply {
+        switch endpoint {
+        case .metadata: return .json(200, metadata(call.base))
+        case .keys:
+            do { return .json(200, try keys.document()) } catch { return .text(500, "The keys could not be made.") }
+        default: break
+        }
+        if let way = fixture.revocationRequest, way.path == call.path { return revoke(way, site, call) }
         guard let form = site.readBody(call) else { return unreadableBody(call) }
         switch site.authenticateClient(call, form) {
         case .failure(let refusal): return self.refusal(refusal, call)
@@ -94,6 +131,11 @@ struct FixtureRules: SiteRules {
     var tokenSchemes: [String] { [fixture.tokenScheme.lowercased()] }
 
     func unauthorized(_ call: Call) -> Reply {
+        if let recorded = fixture.refusals[.unauthorized] { return reply(recorded) }
+        return standardUnauthorized
+    }
+
+    private var standardUnauthorized: Reply {
         .json(401, ["error": "invalid_token"], fields: [("www-authenticate", "Bearer error=\"invalid_token\"")])
     }
 
@@ -103,7 +145,12 @@ struct FixtureRules: SiteRules {
         _ endpoint: SimulatedEndpoint, _ bearer: Bearer, switches: SimulatorSwitches, _ call: Call
     ) -> Reply {
         if bearer.person.isSuspended { return unauthorized(call) }
-        let body = fixture.resources["\(call.method) \(call.path)"] ?? []
+        for (name, value) in fixture.requiredFields {
+            guard call.field(name) == (value == "{client_id}" ? bearer.client : value) else {
+                return .json(400, ["error": .string("the field \(name) is missing or wrong")])
+            }
+        }
+        let body = filled(fixture.resources["\(call.method) \(call.path)"] ?? [], bearer.person)
         return tagged(
             Reply(200, fields: [("content-type", "application/json; charset=utf-8")], body: body), switches, call)
     }

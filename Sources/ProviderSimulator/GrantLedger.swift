@@ -175,6 +175,19 @@ struct GrantLedger: Sendable {
         return .refreshed(issued)
     }
 
+    /// A new access token in place of one that is good.
+    mutating func renew(
+        _ accessToken: String, client: String, switches: SimulatorSwitches, texts: some TokenTexts, now: Int64
+    ) -> IssuedTokens? {
+        guard let (found, holder) = access(accessToken, now: now), holder.client == client else { return nil }
+        accessTokens[accessToken] = nil
+        families[found.family]?.accessTokens.removeAll { $0 == accessToken }
+        var issued = addTokens(
+            to: found.family, withRefreshToken: false, switches: switches, texts: texts, now: now)
+        issued.isRefreshed = true
+        return issued
+    }
+
     /// The same tokens with the lifetimes they have left; `nil` where one of them is spent, expired or ended.
     private func left(of issued: IssuedTokens, _ now: Int64) -> IssuedTokens? {
         func seconds(until end: Int64?) -> Int? { end.map { Int($0 - now) / 1000 } }

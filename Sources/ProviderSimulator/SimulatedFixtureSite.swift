@@ -8,16 +8,141 @@ package struct SimulatedFixtureSite: Sendable {
     package var tokenPath: String
     /// RFC 7009; `nil` where the provider has none.
     package var revocationPath: String?
-    /// Bodies of JSON by method and path: `GET /users/@me`. Queries are not looked at.
+    /// The provider's own way of taking tokens back, where it has one.
+    package var revocationRequest: RevocationRequest?
+    /// Bodies of JSON by method and path: `GET /users/@me`. Queries are not looked at. `{{id}}`, `{{name}}`,
+    /// `{{given_name}}` and `{{family_name}}` inside a string stand for the person's own.
     package var resources: [String: [UInt8]]
+    /// Whom consent pages offer; the usual cast where empty.
+    package var people: [SimulatedPerson] = []
     /// Between scopes in requests and token responses.
     package var scopeSeparator: Character = " "
     /// The authorization scheme of resource requests.
     package var tokenScheme = "Bearer"
+    /// Where else the access token stands.
+    package var tokenPlace: TokenPlace?
+    /// The site's own names of standard parameters, at the authorization and the token endpoint: `client_id` →
+    /// `client_key`. Requests by the standard's names are refused.
+    package var parameterNames: [String: String] = [:]
+    /// What `response_type` must be; `nil` for a site that wants none.
+    package var responseType: String? = "code"
+    /// Returns no `state`, and compares redirect URIs without their query.
+    package var ignoresState = false
+    /// What the authorization response calls the code.
+    package var codeName = "code"
+    package var wantsSortedParameters = false
+    package var refusesEmptyParameters = false
+    /// How the code exchange comes.
+    package var tokenRequest = RequestForm()
+    /// How a refresh comes, where that differs.
+    package var refreshRequest: RequestForm?
+    /// The access token is refreshed with itself.
+    package var refreshesByAccessToken = false
+    /// A second step: access tokens that a code brought are good for this exchange alone.
+    package var exchangeRequest: RequestForm?
+    /// The code exchange repeats `state`.
+    package var wantsState = false
+    /// `hash`, the SHA-256 of secret and code with a bar between, proves who the client is.
+    package var wantsSecretHash = false
     package var readsJSONTokenRequests = false
+    /// Fields that requests for resources must carry beside the token, by name in lower case; `{client_id}` stands for
+    /// the client that holds the token.
+    package var requiredFields: [String: String] = [:]
+    /// The same for token requests, without places.
+    package var requiredTokenFields: [String: String] = [:]
+    /// Parameters that token requests must have; an empty value stands for any.
+    package var requiredTokenParameters: [String: String] = [:]
+    /// Makes it an OpenID provider.
+    package var openID: OpenID?
     package var switches = SimulatorSwitches()
     /// Writes the token response where it departs from RFC 6749 §5.1.
     package var tokenResponse: (@Sendable (TokenMembers) -> Body)?
+    /// Recorded refusals in place of the standards' own.
+    package var refusals: [Refusal: Body] = [:]
+
+    package enum TokenPlace: Sendable {
+        /// Lower case.
+        case field(String)
+        case query(String)
+        /// A member of a form or JSON.
+        case body(String)
+    }
+
+    package struct RequestForm: Sendable {
+        package enum Encoding: Sendable { case form, json, query }
+
+        /// `nil` for the site's `tokenPath`.
+        package var path: String?
+        package var method: String
+        /// `nil` for a form, or JSON where `readsJSONTokenRequests`.
+        package var encoding: Encoding?
+        /// `nil` for the standard's; empty where none is sent.
+        package var grantType: String?
+        /// In place of the site's `parameterNames`.
+        package var parameterNames: [String: String]?
+
+        package init(
+            path: String? = nil, method: String = "POST", encoding: Encoding? = nil, grantType: String? = nil,
+            parameterNames: [String: String]? = nil
+        ) {
+            self.path = path
+            self.method = method
+            self.encoding = encoding
+            self.grantType = grantType
+            self.parameterNames = parameterNames
+        }
+    }
+
+    package enum Refusal: String, Sendable, CaseIterable {
+        case invalidGrant, invalidClient
+        /// Of the resource server, where the token is not accepted.
+        case unauthorized
+    }
+
+    /// OpenID Connect Core and Discovery. Keys are at `/keys`; a code answer has an ID token where `openid` was granted.
+    package struct OpenID: Sendable {
+        /// Of the issuer that is asked for its metadata document; empty for the site's own.
+        package var issuerPath: String
+        /// Of `issuer` in the document, and of `iss` in ID tokens, where those differ.
+        package var documentIssuerPath: String?
+        package var tokenIssuerPath: String?
+        package var userinfoPath: String?
+        /// Besides those of the person: `tid`.
+        package var claims: [String: String]
+
+        package init(
+            issuerPath: String = "", documentIssuerPath: String? = nil, tokenIssuerPath: String? = nil,
+            userinfoPath: String? = nil, claims: [String: String] = [:]
+        ) {
+            self.issuerPath = issuerPath
+            self.documentIssuerPath = documentIssuerPath
+            self.tokenIssuerPath = tokenIssuerPath
+            self.userinfoPath = userinfoPath
+            self.claims = claims
+        }
+    }
+
+    package struct RevocationRequest: Sendable {
+        package enum Proof: Sendable {
+            /// The client's id and secret.
+            case basic
+            /// The access token itself.
+            case bearer
+        }
+
+        package var method: String
+        package var path: String
+        package var proof: Proof
+        /// Of the body, a form or JSON; the token stands there. `nil` where the field has it.
+        package var member: String?
+
+        package init(_ method: String, _ path: String, proof: Proof, member: String? = nil) {
+            self.method = method
+            self.path = path
+            self.proof = proof
+            self.member = member
+        }
+    }
 
     /// What a token response says.
     package struct TokenMembers: Sendable {
@@ -26,6 +151,9 @@ package struct SimulatedFixtureSite: Sendable {
         /// Seconds.
         package var expiresIn: Int?
         package var scopes: [String]
+        package var idToken: String?
+        /// The answer to a refresh.
+        package var isRefreshed: Bool
     }
 
     package struct Body: Sendable {

@@ -100,7 +100,7 @@ final class Site: Sendable {
 
     private func access(_ endpoint: SimulatedEndpoint, _ call: Call) -> Access {
         state.withLock { state in
-            guard let token = call.token(schemes: rules.tokenSchemes) else { return .refused(rules.unauthorized(call)) }
+            guard let token = rules.accessToken(in: call) else { return .refused(rules.unauthorized(call)) }
             guard let bearer = bearer(token, &state, call) else { return .refused(rules.unauthorized(call)) }
             guard let limit = state.switches.tokenLimit, !bearer.isBulk else {
                 return .granted(bearer, nil, state.switches)

@@ -30,6 +30,19 @@ protocol SiteRules: TokenTexts, Sendable {
     /// Bodies of token requests other than forms.
     var readsJSONTokenRequests: Bool { get }
     var grantTypeIsOptional: Bool { get }
+    /// The parameters by the standard's names; `nil` for a request that is none of this site's.
+    func authorizationRequest(_ call: Call) -> Form?
+    func isRegistered(_ redirectURI: String, for client: SimulatedClient) -> Bool
+    var codeParameter: String { get }
+    /// The code exchange must repeat the `state` of the authorization request.
+    var wantsState: Bool { get }
+    func readTokenRequest(_ call: Call) -> Form?
+    /// Whether the parameters show that it is this client, where no Basic does.
+    func proves(_ client: SimulatedClient, _ form: Form) -> Bool
+    /// Of a request for a resource.
+    func accessToken(in call: Call) -> String?
+    /// Why a token request is refused that lacks what this site asks for beside the standard; `nil` where it does not.
+    func refusal(of call: Call, _ form: Form) -> TokenRefusal?
     func refusal(_ refusal: TokenRefusal, _ call: Call) -> Reply
     func tokenResponse(_ issued: IssuedTokens, person: SimulatedPerson?, switches: SimulatorSwitches, _ call: Call)
         -> Reply
@@ -56,6 +69,20 @@ protocol SiteRules: TokenTexts, Sendable {
 }
 
 extension SiteRules {
+    func authorizationRequest(_ call: Call) -> Form? { call.parameters }
+    func isRegistered(_ redirectURI: String, for client: SimulatedClient) -> Bool {
+        client.redirectURIs.contains(redirectURI)
+    }
+    var codeParameter: String { "code" }
+    var wantsState: Bool { false }
+    func readTokenRequest(_ call: Call) -> Form? {
+        if call.hasFormBody { return call.form }
+        if readsJSONTokenRequests, call.hasJSONBody { return Form(jsonObject: call.body) }
+        return nil
+    }
+    func proves(_ client: SimulatedClient, _ form: Form) -> Bool { client.secret == form["client_secret"] ?? "" }
+    func accessToken(in call: Call) -> String? { call.token(schemes: tokenSchemes) }
+    func refusal(of call: Call, _ form: Form) -> TokenRefusal? { nil }
     func rotateKeys(forgetting: Bool) throws {}
     func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool { !value.isEmpty }
 }

@@ -29,7 +29,9 @@ struct SiteState: Sendable {
         generator = SeededGenerator(seed: configuration.seed, name: "\(site)")
         clients = [:]
         for client in configuration.clients where client.site == site { clients[client.id] = client }
-        for person in configuration.people ?? SimulatedPerson.cast(at: site) where person.site == site {
+        let own = configuration.fixtureSites.first { .fixture($0.name) == site }?.people ?? []
+        let cast = own.isEmpty ? SimulatedPerson.cast(at: site) : own
+        for person in configuration.people ?? cast where person.site == site {
             if residents[person.id] == nil { order.append(person.id) }
             residents[person.id] = Resident(person: person, changedAt: now)
         }

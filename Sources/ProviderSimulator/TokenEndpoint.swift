@@ -17,8 +17,11 @@ extension Site {
         func refuse<T>(_ refusal: TokenRefusal) -> Result<T, Answer> {
             .failure(Answer(reply: rules.refusal(refusal, call)))
         }
-        guard let form = readBody(call) else { return .failure(Answer(reply: rules.unreadableBody(call))) }
+        guard let form = rules.readTokenRequest(call) else {
+            return .failure(Answer(reply: rules.unreadableBody(call)))
+        }
         if form.repeats() { return refuse(.invalidRequest("a parameter is repeated")) }
+        if let refusal = rules.refusal(of: call, form) { return refuse(refusal) }
         switch authenticateClient(call, form) {
         case .failure(let refusal): return refuse(refusal)
         case .success(let client):
@@ -71,7 +74,7 @@ extension Site {
             let signer = form["client_secret"].flatMap { self.client(assertion: $0, call) }
             return signer?.id == id ? .success(client) : .failure(.invalidClient)
         }
-        guard client.secret == form["client_secret"] ?? "" else { return .failure(.invalidClient) }
+        guard rules.proves(client, form) else { return .failure(.invalidClient) }
         if !switches.acceptsPost, !client.secret.isEmpty { return .failure(.invalidClient) }
         return .success(client)
     }
@@ -82,6 +85,7 @@ extension Site {
         switch form["grant_type"] ?? (rules.grantTypeIsOptional ? "authorization_code" : nil) {
         case "authorization_code": exchange(form, client, &state, call)
         case "refresh_token": refresh(form, client, &state, call)
+        case "access_token_renewal": renew(form, client, &state, call)
         case nil: .failure(.invalidRequest("grant_type is missing"))
         default: .failure(.unsupportedGrantType)
         }
@@ -99,6 +103,7 @@ extension Site {
         guard code.draft.client.id == client.id,
             call.now - code.issuedAt < Int64(state.switches.codeLifetime) * 1000
         else { return .failure(.code) }
+        if rules.wantsState, form["state"] != code.draft.state { return .failure(.invalidRequest("state is wrong")) }
         let redirectURI = form["redirect_uri"]
         if code.draft.namesRedirectURI || redirectURI != nil, redirectURI != code.draft.redirectURI {
             return .failure(.redirectURI)
@@ -109,6 +114,18 @@ extension Site {
         if let verifier, !(43...128).contains(verifier.utf8.count) { return .failure(.codeVerifier) }
         state.counters.codesExchanged += 1
         return .success(state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now))
+    }
+
+    /// An access token for a newer one of the same grant.
+    private func renew(
+        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+    ) -> Result<IssuedTokens, TokenRefusal> {
+        guard let text = form["access_token"] ?? form["refresh_token"],
+            let issued = state.ledger.renew(
+                text, client: client.id, switches: state.switches, texts: rules, now: call.now)
+        else { return .failure(.refreshToken) }
+        state.counters.refreshes += 1
+        return .success(issued)
     }
 
     private func refresh(

@@ -4,6 +4,8 @@ struct ClaimType: Sendable {
         /// A non-empty string, or an integer as its exact decimal string: ids go beyond 2^53.
         case subject
         case string
+        /// An absolute `https` or `http` URL; some name a placeholder by a path.
+        case url
         case boolean
         /// Seconds since 1970, as a number.
         case time
@@ -29,8 +31,8 @@ struct ClaimType: Sendable {
         .init("middle_name", "The middle name."),
         .init("nickname", "The casual name."),
         .init("preferred_username", "The name at the provider; it may change hands."),
-        .init("profile", "The URL of the profile page."),
-        .init("picture", "The URL of the profile picture."),
+        .init("profile", .url, "The URL of the profile page."),
+        .init("picture", .url, "The URL of the profile picture."),
         .init("website", "The URL of the person's own page."),
         .init("email", "The preferred e-mail address."),
         .init("email_verified", .boolean, "Whether the provider has verified the address."),
@@ -50,4 +52,8 @@ struct ClaimType: Sendable {
 }
 
 /// A form of a boolean claim that is taken where the manifest says so.
-enum BooleanForm: String, Sendable, CaseIterable { case integer, string }
+enum BooleanForm: String, Sendable, CaseIterable {
+    case integer, string
+    /// When it became true, RFC 3339; null where it is not.
+    case time
+}

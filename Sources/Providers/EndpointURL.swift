@@ -5,6 +5,8 @@ struct EndpointURL: Sendable, Equatable {
         /// A base to which paths are added: no query.
         case base
         case endpoint
+        /// An endpoint that only a browser opens: it may have a fragment.
+        case browser
         /// For people: any host over `http`, too.
         case page
     }
@@ -34,7 +36,7 @@ struct EndpointURL: Sendable, Equatable {
                 return "the URL's port is not one from 1 to 65535"
             }
         }
-        if text.contains("#") { return "the URL holds a fragment (#)" }
+        if text.contains("#"), use != .browser { return "the URL holds a fragment (#)" }
         if use == .base, text.contains("?") { return "the URL holds a query (?)" }
         if parts.scheme == "http", use != .page, !isLoopback(parts.host) {
             return "expected https: http is allowed for loopback addresses alone"

@@ -13,10 +13,12 @@ extension Manifest {
     ) throws(ConfigurationErrors) -> Provider {
         var settings = InstanceSettings(manifest: self, instance: instance)
         let values = settings.variables()
-        let overridesIssuer = issuer?.variables.contains { instance.variables[$0] != nil } ?? false
+        let moved = movedIssuer(instance)
+        let clientID = instance.clientID ?? ""
+        let uses: [String: EndpointURL.Use] = ["issuer": .base, "authorization.endpoint": .browser]
         func url(_ template: URLTemplate?, _ key: String) -> String? {
             guard let text = template?.expanded(values) else { return nil }
-            if let problem = EndpointURL.problem(with: text, allowing: key == "issuer" ? .base : .endpoint) {
+            if let problem = EndpointURL.problem(with: text, allowing: uses[key] ?? .endpoint) {
                 settings.report("", "\(key) of the manifest becomes \(text): \(problem)")
             }
             return text
@@ -24,13 +26,15 @@ extension Manifest {
 
         let issuerURL = url(issuer, "issuer")
         var dialect = tokenDialect
-        dialect.refreshEndpoint = url(refreshEndpoint, "token.refresh.endpoint")
+        dialect.refresh.endpoint = url(refreshEndpoint, "token.refresh.endpoint")
+        dialect.exchange?.endpoint = url(exchangeEndpoint, "token.exchange.endpoint")
         let agent = userAgent?.expanded(["public_url": publicURL])
         if let agent { dialect.requestFields["User-Agent"] = agent }
+        dialect.requestFields.fill(clientID: clientID)
         let endpoints = Endpoints(
             authorization: url(authorizationEndpoint, "authorization.endpoint"),
             token: url(tokenEndpoint, "token.endpoint"),
-            revocation: revocationRule(values, userAgent: agent, url: url))
+            revocation: revocationRule(values, userAgent: agent, clientID: clientID, url: url))
         for request in requests where !request.isUserinfo {
             _ = url(request.url, "profile.requests.\(request.name).url")
         }
@@ -52,21 +56,26 @@ extension Manifest {
         guard settings.problems.isEmpty, let id else { throw ConfigurationErrors(settings.problems) }
 
         let client = ClientRegistration(
-            clientID: instance.clientID ?? "", clientSecret: instance.clientSecret, signingKey: signingKey,
+            clientID: clientID, clientSecret: instance.clientSecret, signingKey: signingKey,
             authentication: authentication, assertion: assertion, redirectURI: redirectURI)
-        let host = issuerURL.flatMap { EndpointURL($0, allowing: .base)?.host }
+        dialect.refresh.fill(redirectURI: redirectURI)
+        dialect.exchange?.fill(redirectURI: redirectURI)
         let mapping = ProfileMapping(
-            requests: requests.map { $0.filled(values) }, claims: claims, plugin: plugin, volatile: volatile,
+            requests: requests.map { $0.filled(values, clientID: clientID) }, claims: claims, plugin: plugin,
+            volatile: volatile,
             variables: values)
         return Provider(
             id: id, name: name, manifestID: self.id, documentation: documentation, registration: registration,
             redirectURINote: redirectURINote, client: client, missing: settings.missing(), issuer: issuerURL,
-            issuerAliases: overridesIssuer ? [] : issuerAliases,
-            metadataHosts: (host.map { [$0] } ?? []) + (overridesIssuer ? [] : metadataHosts), scopes: scopes,
+            issuerAliases: issuerAliases.filter { moved == nil || $0.variables.contains(moved ?? "") }
+                .map { $0.filled(values).text },
+            metadataHosts: hosts(issuer: issuerURL, values, isMoved: moved != nil), scopes: scopes,
             pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
             authorizationParameterNames: authorizationParameterNames, responseMode: responseMode,
-            keptParameters: keptParameters, tokenDialect: dialect,
-            refreshRotation: refreshRotation, grants: grants, limits: limits, syncPolicy: policy, userAgent: agent,
+            keptParameters: keptParameters, responseType: responseType == "omitted" ? nil : responseType,
+            statePlace: statePlace, tokenDialect: dialect, refreshRotation: refreshRotation,
+            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
+            limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
             fingerprint: fingerprint(client, variables: values, scopes: scopes, parameters: parameters),
             mappingFingerprint: mapping.fingerprint, endpoints: endpoints, mapping: mapping,
@@ -74,7 +83,7 @@ extension Manifest {
     }
 
     private func revocationRule(
-        _ values: [String: String], userAgent: String?, url: (URLTemplate?, String) -> String?
+        _ values: [String: String], userAgent: String?, clientID: String, url: (URLTemplate?, String) -> String?
     ) -> Endpoints.RevocationRule {
         switch revocation {
         case .none: return .none
@@ -84,6 +93,7 @@ extension Manifest {
         case .request(var request, let template):
             request.url = template.filled(values).text
             if let userAgent { request.fields["User-Agent"] = userAgent }
+            request.fields.fill(clientID: clientID)
             let sample = Dictionary(uniqueKeysWithValues: URLTemplate.revocationPlaces.map { ($0, "value") })
             _ = url(template.filled(values).filled(sample), "revocation.url")
             return .request(request)
@@ -91,10 +101,49 @@ extension Manifest {
     }
 }
 
+extension Manifest {
+    /// The variable by which the instance has another issuer than the manifest's; a tenant of the same one is none.
+    private func movedIssuer(_ instance: InstanceConfiguration) -> String? {
+        issuer?.variables.first { name in
+            instance.variables[name] != nil && variables.contains { $0.name == name && $0.pattern == nil }
+        }
+    }
+
+    /// Where the metadata document may point to: servers that the operator or the manifest has named.
+    private func hosts(issuer: String?, _ values: [String: String], isMoved: Bool) -> [String] {
+        guard let issuer else { return [] }
+        let named = serverVariables.compactMap { values[$0.name] }
+        var hosts: [String] = []
+        for host in ([issuer] + named).compactMap({ EndpointURL($0, allowing: .base)?.host })
+            + (isMoved ? [] : metadataHosts) where !hosts.contains(host)
+        {
+            hosts.append(host)
+        }
+        return hosts
+    }
+}
+
+extension TokenDialect.Request {
+    fileprivate mutating func fill(redirectURI: String) {
+        parameters = parameters?.map { name, value in
+            (name, URLTemplate(value)?.filled([URLTemplate.redirectURI: redirectURI]).text ?? value)
+        }
+    }
+}
+
+extension HeaderFields {
+    fileprivate mutating func fill(clientID: String) {
+        for field in self where field.value.contains("{\(URLTemplate.clientID)}") {
+            self[field.name] = URLTemplate(field.value)?.filled([URLTemplate.clientID: clientID]).text ?? field.value
+        }
+    }
+}
+
 extension ProfileRequestRule {
-    /// With the variables that are fixed at start filled in.
-    fileprivate func filled(_ values: [String: String]) -> ProfileRequestRule {
+    /// With what is fixed at start filled in.
+    fileprivate func filled(_ values: [String: String], clientID: String) -> ProfileRequestRule {
         var rule = self
+        rule.fields.fill(clientID: clientID)
         rule.url = url.filled(values)
         return rule
     }
@@ -126,12 +175,14 @@ extension ProfileMapping {
             "requests": .array(
                 requests.map { request in
                     let fields = request.fields.map { "\($0.name): \($0.value)" }.sorted().joined(separator: "\n")
-                    return .string("\(request.name) \(request.url.text) \(request.isOptional) \(fields)")
+                    let what = "\(request.method.rawValue) \(request.url.text) \(request.body?.fingerprint ?? "")"
+                    return .string("\(request.name) \(what) \(request.isOptional) \(fields)")
                 }),
             "claims": .array(
                 claims.map { claim in
                     let forms = claim.accepts.map(\.rawValue).sorted()
-                    return .string(([claim.type.name] + claim.paths.map(\.text) + forms).joined(separator: " "))
+                    let name = claim.joins ? claim.type.name + " joined" : claim.type.name
+                    return .string(([name] + claim.paths.map(\.text) + forms).joined(separator: " "))
                 }), "volatile": .array(volatile.map { .string($0.text) }),
         ]
         return Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))

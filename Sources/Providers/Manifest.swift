@@ -28,10 +28,13 @@ package struct Manifest: Sendable {
     }
 
     let issuer: URLTemplate?
-    let issuerAliases: [String]
+    let issuerAliases: [URLTemplate]
     let metadataHosts: [String]
     let userAgent: URLTemplate?
     let authorizationEndpoint: URLTemplate?
+    /// `omitted` is none.
+    let responseType: String
+    let statePlace: StatePlace
     let scopes: [String]
     let pkce: PKCEMethod
     let nonce: Bool?
@@ -43,9 +46,13 @@ package struct Manifest: Sendable {
     let clientAssertion: Assertion
     let tokenEndpoint: URLTemplate?
     let refreshEndpoint: URLTemplate?
-    /// Without `refreshEndpoint`, which may hold variables.
+    let exchangeEndpoint: URLTemplate?
+    /// Without these two, which may hold variables.
     let tokenDialect: TokenDialect
     let refreshRotation: RefreshRotation
+    let refreshTrigger: RefreshTrigger
+    let refreshAhead: Duration
+    let tokenSettling: Duration
     let grants: [String]
     let revocation: Revocation
     let deviceAuthorizationEndpoint: URLTemplate?
@@ -64,8 +71,8 @@ package struct Manifest: Sendable {
     /// The URLs an instance may set that requests with a credential go to, or browsers for one.
     var serverVariables: [Variable] {
         var templates = [
-            issuer, authorizationEndpoint, tokenEndpoint, refreshEndpoint, deviceAuthorizationEndpoint,
-            introspectionEndpoint,
+            issuer, authorizationEndpoint, tokenEndpoint, refreshEndpoint, exchangeEndpoint,
+            deviceAuthorizationEndpoint, introspectionEndpoint,
         ]
         switch revocation {
         case .discovered, .none: break

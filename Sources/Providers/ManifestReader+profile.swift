@@ -1,5 +1,6 @@
 import Accounts
 import JSONPath
+import Transfer
 import YAML
 
 extension ManifestReader {
@@ -24,10 +25,15 @@ extension ManifestReader {
                 report(url.place, "\(path).url: {userinfo_endpoint} has no value without an issuer")
             }
             guard let url = template(node["url"], "\(path).url", places: places) else { continue }
+            let method: Transfer.Method = node["method"]?.text == "POST" ? .post : .get
+            let tokenPlace = readTokenPlace(node["authorization"], "\(path).authorization")
+            if method == .get, node["body"] != nil || tokenPlace.isBody {
+                report(node.place, "\(path): a GET has no body; expected method: POST beside it")
+            }
             rules.append(
                 ProfileRequestRule(
-                    name: name, url: url, authorization: node["authorization"]?.text ?? "Bearer",
-                    fields: readHeaders(node["headers"], "\(path).headers"),
+                    name: name, method: method, url: url, tokenPlace: tokenPlace,
+                    fields: readHeaders(node["headers"], "\(path).headers"), body: readBody(node["body"]),
                     isOptional: node["optional"]?.bool ?? false,
                     requiredScopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? []))
         }
@@ -35,6 +41,27 @@ extension ManifestReader {
             report(node.place, "profile.requests: expected at least one request, for there is no ID token")
         }
         return rules
+    }
+
+    private mutating func readTokenPlace(_ node: YAMLNode?, _ path: String) -> ProfileRequestRule.TokenPlace {
+        guard let node, let members = node.mapping else { return .scheme(node?.text ?? "Bearer") }
+        if members.count != 1 {
+            report(node.place, "\(path): expected one of header, query and body")
+        }
+        if let name = node["query"]?.text { return .query(name) }
+        if let name = node["body"]?.text { return .body(name) }
+        let name = node["header"]?.text ?? "Authorization"
+        if name.lowercased() != "authorization", Self.reservedHeaders.contains(name.lowercased()) {
+            report(node.place, "\(path).header: the program sets this field itself; expected another")
+        }
+        return .field(name)
+    }
+
+    private func readBody(_ node: YAMLNode?) -> ProfileRequestRule.Body? {
+        guard let node else { return nil }
+        return ProfileRequestRule.Body(
+            isJSON: node["format"]?.text == "json",
+            parameters: node["parameters"]?.table.map { ($0.name, $0.text) } ?? [])
     }
 
     mutating func readClaims(requests: [ProfileRequestRule], kept: [KeptParameter]) -> [ClaimRule] {
@@ -52,13 +79,14 @@ extension ManifestReader {
         return ClaimType.all.compactMap { type in
             guard let value = node[type.name] else { return nil }
             let name = "profile.claims.\(type.name)"
-            let found = paths(value["path"] ?? value, name)
+            let places = value["path"] ?? value["join"] ?? value
+            let found = paths(places, name)
             // What came through the browser may be anybody's word: it identifies nobody and vouches for nothing.
             let isClaimed = ["sub", "email", "email_verified", "phone_number", "phone_number_verified"]
                 .contains(type.name)
-            checkSources(value["path"] ?? value, name, isClaimed ? told : sources)
+            checkSources(places, name, isClaimed ? told : sources)
             let accepts = value["accept"]?.texts.compactMap { BooleanForm(rawValue: $0.text) } ?? []
-            return ClaimRule(type: type, paths: found, accepts: Set(accepts))
+            return ClaimRule(type: type, paths: found, accepts: Set(accepts), joins: value["join"] != nil)
         }
     }
 

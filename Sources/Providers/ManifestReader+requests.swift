@@ -18,6 +18,10 @@ extension ManifestReader {
                 report(place, "\(path).\(name): the program sets this field itself; expected another")
             }
             if fields[name] != nil { report(place, "\(path).\(name): the field is there twice") }
+            // Braces that hold no name are the value's own.
+            for variable in URLTemplate(text)?.variables ?? [] where variable != URLTemplate.clientID {
+                report(place, "\(path).\(name): {\(variable)} has no value here; expected no place but {client_id}")
+            }
             fields[name] = text
         }
         return fields
@@ -72,7 +76,7 @@ extension ManifestReader {
         let response = token?["response"]
         let parameters = readParameters(
             request?["parameters"], "token.request.parameters", reserved: Self.tokenParameters)
-        return TokenDialect(
+        var dialect = TokenDialect(
             requestFormat: request?["format"]?.text.flatMap { TokenDialect.RequestFormat(rawValue: $0) } ?? .form,
             requestFields: readHeaders(request?["headers"], "token.request.headers"),
             requestParameters: parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
@@ -88,6 +92,61 @@ extension ManifestReader {
             zeroLifetimeIsForever: response?["zero_lifetime_is_forever"]?.bool ?? false,
             errorCodes: dictionary(response?["errors"]).compactMapValues { TokenErrorCode(standard: $0) },
             scopeSeparator: separator ?? " ")
+        dialect.requestMethod = readMethod(request, "token.request", format: dialect.requestFormat)
+        dialect.sendsState = request?["sends_state"]?.bool ?? false
+        if let plugin = request?["plugin"]?.text.flatMap({ TokenPlugin(rawValue: $0) }) { dialect.sign = plugin.sign }
+        for (key, node) in response?["member_names"]?.mapping ?? [] where node.text == nil {
+            if let name = key.string { dialect.memberPaths[name] = node.texts.map(\.text) }
+        }
+        dialect.lifetimeUnit =
+            response?["lifetime_unit"]?.text.flatMap { LifetimeUnit(rawValue: $0) } ?? .seconds
+        dialect.refresh = readRequest(token?["refresh"], "token.refresh", dialect)
+        dialect.refreshesByAccessToken = token?["refresh"]?["token"]?.text == "access_token"
+        if let node = token?["exchange"] { dialect.exchange = readRequest(node, "token.exchange", dialect) }
+        return dialect
+    }
+
+    private mutating func readMethod(
+        _ node: YAMLNode?, _ path: String, format: TokenDialect.RequestFormat
+    ) -> Transfer.Method {
+        guard let text = node?["method"]?.text, let method = Transfer.Method(rawValue: text) else { return .post }
+        if method == .get, format != .query, let place = node?["method"]?.place {
+            report(place, "\(path).method: a GET has no body; expected format: query beside it")
+        }
+        return method
+    }
+
+    /// What the record does not say is that of the token request.
+    private mutating func readRequest(
+        _ node: YAMLNode?, _ path: String, _ dialect: TokenDialect
+    ) -> TokenDialect.Request {
+        let format = node?["format"]?.text.flatMap { TokenDialect.RequestFormat(rawValue: $0) } ?? dialect.requestFormat
+        let method = node?["method"] == nil ? dialect.requestMethod : readMethod(node, path, format: format)
+        var request = TokenDialect.Request(method: method, format: format)
+        request.grantType = node?["grant_type"]?.text
+        if node?["parameters"] != nil {
+            request.parameters = readExtraParameters(node?["parameters"], path + ".parameters")
+        }
+        if let names = node?["parameter_names"] {
+            for (name, _, place) in names.table where !Self.tokenParameters.union(["access_token"]).contains(name) {
+                report(place, "\(path).parameter_names.\(name): expected the name of a standard parameter")
+            }
+            request.parameterNames = readNames(names, path + ".parameter_names")
+        }
+        return request
+    }
+
+    /// With {redirect_uri} as it stands.
+    private mutating func readExtraParameters(_ node: YAMLNode?, _ path: String) -> [(String, String)] {
+        for (name, text, place) in node?.table ?? [] {
+            let places = URLTemplate(text)?.variables ?? []
+            for variable in places where variable != URLTemplate.redirectURI {
+                report(place, "\(path).\(name): {\(variable)} has no value here; expected no place but {redirect_uri}")
+            }
+        }
+        let parameters = readParameters(
+            node, path, reserved: Self.tokenParameters.subtracting([URLTemplate.redirectURI]))
+        return parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
     mutating func readRevocation() -> Manifest.Revocation {

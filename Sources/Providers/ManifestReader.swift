@@ -35,7 +35,7 @@ struct ManifestReader {
             report(node.place, "id: expected \(source.id), as the file is named")
         }
         readVariables()
-        let issuer = template(root["issuer"], "issuer", base: true)
+        let issuer = template(root["issuer"], "issuer", use: .base)
         let authorization = root["authorization"]
         let token = root["token"]
         if issuer == nil, root["issuer"] == nil {
@@ -71,9 +71,12 @@ struct ManifestReader {
             id: id, name: root["name"]?.text ?? "", documentation: root["documentation"]?.text,
             registration: root["registration"]?.text, redirectURINote: root["redirect_uri_note"]?.text,
             variables: variables, file: source.path, isBuiltIn: source.isBuiltIn, issuer: issuer,
-            issuerAliases: root["issuer_aliases"]?.texts.map(\.text) ?? [],
+            issuerAliases: readIssuerAliases(),
             metadataHosts: root["metadata_hosts"]?.texts.map(\.text) ?? [], userAgent: readUserAgent(),
-            authorizationEndpoint: template(authorization?["endpoint"], "authorization.endpoint"),
+            authorizationEndpoint: template(
+                authorization?["endpoint"], "authorization.endpoint", use: .browser),
+            responseType: authorization?["response_type"]?.text ?? "code",
+            statePlace: authorization?["state_in"]?.text.flatMap { StatePlace(rawValue: $0) } ?? .parameter,
             scopes: readScopes(authorization), pkce: authorization?["pkce"]?.text == "none" ? .none : .s256,
             nonce: authorization?["nonce"]?.bool,
             responseMode: authorization?["response_mode"]?.text.flatMap { ResponseMode(rawValue: $0) } ?? .query,
@@ -89,9 +92,13 @@ struct ManifestReader {
             clientAssertion: readAssertion(),
             tokenEndpoint: template(token?["endpoint"], "token.endpoint"),
             refreshEndpoint: template(token?["refresh"]?["endpoint"], "token.refresh.endpoint"),
+            exchangeEndpoint: template(token?["exchange"]?["endpoint"], "token.exchange.endpoint"),
             tokenDialect: readTokenDialect(token, separator: authorization?["scope_separator"]?.text),
             refreshRotation: token?["refresh"]?["rotation"]?.text.flatMap { RefreshRotation(rawValue: $0) }
                 ?? .reusable,
+            refreshTrigger: token?["refresh"]?["trigger"]?.text.flatMap { RefreshTrigger(rawValue: $0) } ?? .expiry,
+            refreshAhead: token?["refresh"]?["ahead"]?.time ?? .zero,
+            tokenSettling: token?["refresh"]?["settling"]?.time ?? .zero,
             grants: token?["grants"]?.texts.map(\.text) ?? ["authorization_code", "refresh_token"],
             revocation: readRevocation(),
             deviceAuthorizationEndpoint: template(
@@ -100,11 +107,28 @@ struct ManifestReader {
             requests: requests, claims: readClaims(requests: requests, kept: kept), plugin: plugin,
             volatile: readVolatile(requests: requests, kept: kept),
             failureMarkers: FailureMarkers(
+                error: paths(root["profile"]?["failures"]?["error"], "profile.failures.error"),
+                unauthorized: paths(root["profile"]?["failures"]?["unauthorized"], "profile.failures.unauthorized"),
                 insufficientScope: paths(
                     root["profile"]?["failures"]?["insufficient_scope"], "profile.failures.insufficient_scope"),
                 suspended: paths(root["profile"]?["failures"]?["suspended"], "profile.failures.suspended")),
             limits: readLimits(),
             sync: readSync(), digest: Hexadecimal.encode(Digest.sha256(source.text.utf8)))
+    }
+
+    /// With their places as they stand.
+    mutating func readIssuerAliases() -> [URLTemplate] {
+        var aliases: [URLTemplate] = []
+        for (text, place) in root["issuer_aliases"]?.texts ?? [] {
+            let template = URLTemplate(text)
+            let known = variables.map(\.name) + [URLTemplate.tenantID]
+            guard let template, template.variables.allSatisfy(known.contains) else {
+                report(place, "issuer_aliases: expected no places but {tenantid} and those of variables")
+                continue
+            }
+            aliases.append(template)
+        }
+        return aliases
     }
 
     /// What contradicts itself here is the file's fault, and not an instance's.
@@ -143,11 +167,14 @@ struct ManifestReader {
     }
 
     static let reservedVariables =
-        [URLTemplate.userinfoEndpoint, URLTemplate.redirectHost, "public_url"] + URLTemplate.revocationPlaces
+        [
+            URLTemplate.userinfoEndpoint, URLTemplate.tenantID, URLTemplate.redirectURI, URLTemplate.redirectHost,
+            "public_url",
+        ] + URLTemplate.revocationPlaces
 
     /// Checked with the variables' defaults where there are enough of them; an instance's values are checked again.
     mutating func template(
-        _ node: YAMLNode?, _ path: String, base: Bool = false, places: [String] = []
+        _ node: YAMLNode?, _ path: String, use: EndpointURL.Use = .endpoint, places: [String] = []
     ) -> URLTemplate? {
         guard let node, let text = node.text, let template = URLTemplate(text) else { return nil }
         var values: [String: String] = [:]
@@ -172,7 +199,7 @@ struct ManifestReader {
             return template
         }
         if let url = template.expanded(values),
-            let problem = EndpointURL.problem(with: url, allowing: base ? .base : .endpoint)
+            let problem = EndpointURL.problem(with: url, allowing: use)
         {
             report(node.place, "\(path): \(problem)")
         }

@@ -16,10 +16,11 @@ enum ManifestVocabulary {
         ),
         .init(
             "issuer_aliases", .list(.text(.line)),
-            "Other values of iss that mean this issuer. Not for an instance that sets another issuer."),
+            "Other values of iss that mean this issuer. A variable's {name} stands for its value, {tenantid} for the tenant that the claim tid names. For an instance with another issuer those alone count that hold its variables."
+        ),
         .init(
             "metadata_hosts", .list(.text(.host)),
-            "Hosts besides the issuer's own to which its metadata document may point. Not for an instance that sets another issuer."
+            "Hosts to which the metadata document may point, besides the issuer's own and those of variables. Not for an instance that sets another issuer."
         ),
         .init("user_agent", .text(.fieldValue), "Sent as User-Agent with every request; {public_url} may stand in it."),
         .init("authorization", authorization, required: true, "The authorization request (RFC 6749 §4.1.1)."),
@@ -103,8 +104,16 @@ enum ManifestVocabulary {
     ])
 
     private static let authorization = Shape.record([
-        .init("endpoint", .text(.url), "The authorization endpoint; from the metadata document where absent."),
-        .init("response_type", .choice(["code"]), "The authorization code grant is the one there is."),
+        .init(
+            "endpoint", .text(.url),
+            "The authorization endpoint; from the metadata document where absent. After a fragment that begins with / come the parameters, any other stays at the end."
+        ),
+        .init(
+            "response_type", .choice(["code", "Assertion", "omitted"]),
+            "What stands there for the authorization code grant, the one there is; code where absent."),
+        .init(
+            "state_in", .choice(StatePlace.allCases.map(\.rawValue)),
+            "Where state stands: a parameter where absent, or part of redirect_uri for servers that return none."),
         .init(
             "response_mode", .choice(ResponseMode.allCases.map(\.rawValue)),
             "How the browser brings the answer; query where absent. With form_post a POST alone is taken."),
@@ -128,14 +137,21 @@ enum ManifestVocabulary {
         .init(
             "request",
             .record([
+                .init(
+                    "method", .choice(["POST", "PUT", "GET"]), "POST where absent; GET has its parameters in the query."
+                ),
                 .init("format", .choice(["form", "json", "query"]), "Where the parameters stand; form where absent."),
-                .init("headers", headers, "Extra header fields."),
+                .init("headers", headers, "Extra header fields; {client_id} may stand in their values."),
                 .init("parameters", .map(names: .parameterName, .text(.line)), "Extra parameters."),
                 .init(
                     "parameter_names", names(ManifestReader.tokenParameters.sorted(), .text(.parameterName)),
                     "The provider's own names of standard parameters."),
                 .init(
                     "repeats_client_id", .flag, "client_id stands in the body even where Basic carries it."),
+                .init("sends_state", .flag, "The code exchange repeats state."),
+                .init(
+                    "plugin", .choice(TokenPlugin.allCases.map(\.rawValue)),
+                    "Swift for a proof of the client's identity that data can't say."),
             ]), "How a request departs from RFC 6749."),
         .init(
             "response",
@@ -143,8 +159,13 @@ enum ManifestVocabulary {
                 .init("content_types", .list(.text(.mediaType)), "Media types read as JSON besides the registered."),
                 .init("path", .list(.text(.line), atLeast: 1), "Names that lead to the object with the token."),
                 .init(
-                    "member_names", names(ManifestReader.renamedInAnswer, .text(.line)),
-                    "The provider's own names of standard members: access_token: accessToken."),
+                    "member_names",
+                    names(ManifestReader.renamedInAnswer, .either([.text(.line), .list(.text(.line), atLeast: 2)])),
+                    "The provider's own names of standard members: access_token: accessToken. A list leads further inside."
+                ),
+                .init(
+                    "lifetime_unit", .choice(LifetimeUnit.allCases.map(\.rawValue)),
+                    "How expires_in and refresh_token_expires_in are written; seconds where absent."),
                 .init("bearer_token_types", .list(.text(.line)), "Values of token_type that mean Bearer."),
                 .init(
                     "errors", .map(names: .line, .choice(standardErrors)),
@@ -153,20 +174,56 @@ enum ManifestVocabulary {
             ]), "How an answer departs from RFC 6749 §5."),
         .init("access_token_lifetime", .duration, "Assumed where the answer gives none."),
         .init(
+            "exchange", .record(extraRequest(grantType: true)),
+            "A second request that exchanges the code's access token, the parameter access_token, for one that lasts."),
+        .init(
             "grants", .list(.choice(["authorization_code", "refresh_token"])),
             "What the server is asked for; both where absent."),
         .init(
             "refresh",
-            .record([
-                .init("endpoint", .text(.url), "Where refresh requests go, if elsewhere."),
-                .init(
-                    "rotation", .choice(RefreshRotation.allCases.map(\.rawValue)),
-                    "What becomes of a refresh token that was used; reusable where absent."),
-                .init(
-                    "lifetime", .either([.choice(["unknown"]), .duration]),
-                    "Assumed where the answer brings a refresh token and says nothing of it."),
-            ]), "RFC 6749 §6."),
+            .record(extraRequest(grantType: false) + refreshKeys), "RFC 6749 §6."),
     ])
+
+    private static let refreshKeys: [Shape.Key] = [
+        .init(
+            "token", .choice(["refresh_token", "access_token"]),
+            "What is sent as refresh_token: the refresh token, or the access token of servers that have no other."
+        ),
+        .init(
+            "ahead", .duration,
+            "So long before it ends an access token is refreshed; a minute where absent."),
+        .init(
+            "rotation", .choice(RefreshRotation.allCases.map(\.rawValue)),
+            "What becomes of a refresh token that was used; reusable where absent."),
+        .init(
+            "lifetime", .either([.choice(["unknown"]), .duration]),
+            "Assumed where the answer brings a refresh token and says nothing of it."),
+        .init(
+            "trigger", .choice(RefreshTrigger.allCases.map(\.rawValue)),
+            "Whether tokens are refreshed shortly before they expire, or once one was refused or has expired; expiry where absent."
+        ),
+        .init(
+            "settling", .duration,
+            "For so long a new access token may be refused without that meaning anything."),
+    ]
+
+    /// How a request differs from that of the code exchange.
+    private static func extraRequest(grantType isRequired: Bool) -> [Shape.Key] {
+        [
+            .init("endpoint", .text(.url), required: isRequired, "Where it goes, if not to the token endpoint."),
+            .init("method", .choice(["POST", "PUT", "GET"]), "The token request's where absent."),
+            .init("format", .choice(["form", "json", "query"]), "The token request's where absent."),
+            .init(
+                "grant_type", .text(.line), required: isRequired,
+                isRequired ? "The provider's name of it." : "The standard's where absent; omitted is none at all."),
+            .init(
+                "parameters", .map(names: .parameterName, .text(.line)),
+                "Extra parameters in place of the token request's; {redirect_uri} stands for the client's."),
+            .init(
+                "parameter_names", .map(names: .parameterName, .text(.parameterName)),
+                "The provider's own names of standard parameters, in place of the token request's."),
+        ]
+    }
 
     static let standardErrors = [
         "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
@@ -187,7 +244,7 @@ enum ManifestVocabulary {
             .init(
                 "url", .text(.url), required: true,
                 "May hold {client_id}, {access_token}, {refresh_token}, and {token} for one request with each."),
-            .init("headers", headers, "Extra header fields."),
+            .init("headers", headers, "Extra header fields; {client_id} may stand in their values."),
             .init("authentication", .choice(["basic", "none", "bearer"]), required: true, "What Authorization holds."),
             .init(
                 "body",
@@ -212,10 +269,27 @@ enum ManifestVocabulary {
                 names: .name,
                 .record([
                     .init("url", .text(.url), required: true, "{userinfo_endpoint} is the metadata document's."),
+                    .init("method", .choice(["GET", "POST"]), "GET where absent."),
                     .init(
-                        "authorization", .choice(["Bearer", "bearer", "token", "OAuth"]),
-                        "The scheme before the access token; Bearer where absent."),
-                    .init("headers", headers, "Extra header fields."),
+                        "authorization",
+                        .either([
+                            .choice(["Bearer", "bearer", "token", "OAuth"]),
+                            .record([
+                                .init("header", .text(.fieldName), "A field with the access token alone,"),
+                                .init("query", .text(.parameterName), "or a parameter of the query,"),
+                                .init("body", .text(.parameterName), "or a member of the body."),
+                            ]),
+                        ]),
+                        "The scheme before the access token, Bearer where absent, or where else the token stands."),
+                    .init(
+                        "body",
+                        .record([
+                            .init("format", .choice(["form", "json"]), required: true, "How the members are written."),
+                            .init(
+                                "parameters", .map(names: .parameterName, .text(.line)), required: true,
+                                "Members, such as query for GraphQL."),
+                        ]), "The body of a POST."),
+                    .init("headers", headers, "Extra header fields; {client_id} may stand in their values."),
                     .init("optional", .flag, "A refusal leaves its claims out."),
                     .init(
                         "scopes", .list(.text(.scope), atLeast: 1),
@@ -232,6 +306,12 @@ enum ManifestVocabulary {
             "failures",
             .record([
                 .init(
+                    "error", .list(.text(.path), atLeast: 1),
+                    "Finds something in the body of a success (2xx) that is none, which then counts as a refusal."),
+                .init(
+                    "unauthorized", .list(.text(.path), atLeast: 1),
+                    "Finds something in the body where the token is not accepted any more, besides 401."),
+                .init(
                     "insufficient_scope", .list(.text(.path), atLeast: 1),
                     "Finds something in the body of a refusal for want of a scope."),
                 .init(
@@ -242,16 +322,24 @@ enum ManifestVocabulary {
 
     private static func claim(_ type: ClaimType) -> Shape {
         let paths = Shape.either([.text(.path), .list(.text(.path), atLeast: 1)])
-        guard type.kind == .boolean else { return paths }
-        return .either([
-            .text(.path), .list(.text(.path), atLeast: 1),
-            .record([
+        let departure: Shape
+        switch type.kind {
+        case .boolean:
+            departure = .record([
                 .init("path", paths, required: true, "Where it is."),
                 .init(
                     "accept", .list(.choice(BooleanForm.allCases.map(\.rawValue)), atLeast: 1), required: true,
-                    "Forms that are read besides true and false: 1 and 0, \"true\" and \"false\"."),
-            ]),
-        ])
+                    "Forms that are read besides true and false: 1 and 0, \"true\" and \"false\", a time and null."),
+            ])
+        case .string:
+            departure = .record([
+                .init(
+                    "join", .list(.text(.path), atLeast: 2), required: true,
+                    "Paths to the parts of a text, joined by spaces; a part that is not there is left out.")
+            ])
+        default: return paths
+        }
+        return .either([.text(.path), .list(.text(.path), atLeast: 1), departure])
     }
 
     private static let limits = Shape.record([
@@ -311,5 +399,6 @@ enum ManifestVocabulary {
             "Whom a limit concerns; everyone where absent."),
     ])
 
+    /// {client_id} may stand in a value.
     private static let headers = Shape.map(names: .fieldName, .text(.fieldValue))
 }

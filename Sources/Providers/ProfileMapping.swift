@@ -6,7 +6,7 @@ import JSONPath
 /// The requests of a profile and how their responses become claims.
 struct ProfileMapping: Sendable {
     /// To be raised where this program makes other claims of the same manifest and responses.
-    static let version = "1"
+    static let version = "2"
 
     var requests: [ProfileRequestRule]
     /// In the order of OpenID Connect Core §5.1.
@@ -41,8 +41,16 @@ struct ClaimRule: Sendable {
     /// The first that finds a value of the right type counts.
     var paths: [JSONPath]
     var accepts: Set<BooleanForm>
+    /// What the paths find is one text together.
+    var joins = false
 
     func value(in document: JSONValue) -> JSONValue? {
+        if joins {
+            let parts = paths.compactMap { path in
+                path.values(in: document).lazy.compactMap { type.kind.claim(from: $0)?.string }.first
+            }
+            return parts.isEmpty ? nil : .string(parts.joined(separator: " "))
+        }
         for path in paths {
             for value in path.values(in: document) {
                 if let claim = type.kind.claim(from: value, accepting: accepts) { return claim }
@@ -58,7 +66,10 @@ extension ClaimType.Kind {
         switch (self, value) {
         case (.subject, .string(let text)), (.string, .string(let text)): text.isEmpty ? nil : value
         case (.subject, .number(let number)): number.integerText.map { .string($0) }
+        case (.url, .string(let text)): ["https://", "http://"].contains { text.hasPrefix($0) } ? value : nil
         case (.boolean, .bool): value
+        case (.boolean, .null) where forms.contains(.time): .bool(false)
+        case (.boolean, .string(let text)) where forms.contains(.time) && Timestamp(rfc3339: text) != nil: .bool(true)
         case (.boolean, .number(let number)) where forms.contains(.integer):
             switch number.text {
             case "0": .bool(false)

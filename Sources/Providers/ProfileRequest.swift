@@ -17,10 +17,32 @@ package struct ProfileRequest: Sendable {
 
 /// A request as the manifest declares it.
 struct ProfileRequestRule: Sendable {
+    /// Where the access token stands.
+    enum TokenPlace: Sendable {
+        /// After this word in `Authorization`.
+        case scheme(String)
+        /// Alone in that field.
+        case field(String)
+        case query(String)
+        case body(String)
+
+        var isBody: Bool { if case .body = self { true } else { false } }
+    }
+
+    struct Body: Sendable {
+        var isJSON: Bool
+        var parameters: [(name: String, value: String)]
+
+        /// For `ProfileMapping.fingerprint`.
+        var fingerprint: String { parameters.map { "\($0.name)=\($0.value)" }.joined(separator: "&") }
+    }
+
     var name: String
+    var method: Transfer.Method
     var url: URLTemplate
-    var authorization: String
+    var tokenPlace: TokenPlace
     var fields: HeaderFields
+    var body: Body?
     var isOptional: Bool
     var requiredScopes: [Scope]
 
@@ -66,16 +88,41 @@ extension Provider {
             var fields = rule.fields
             if fields["Accept"] == nil { fields["Accept"] = "application/json" }
             if let userAgent { fields["User-Agent"] = userAgent }
-            if let known = validators[rule.name] {
+            if rule.method == .get, let known = validators[rule.name] {
                 if let etag = known.etag { fields["If-None-Match"] = etag }
                 if let date = known.lastModified { fields["If-Modified-Since"] = date }
             }
-            let value = credential.accessToken.reveal { "\(rule.authorization) \($0)" }
             return ProfileRequest(
-                name: rule.name,
-                request: TransferRequest(
-                    .get, url, fields: fields, credentials: [.init(name: "Authorization", value: value)]),
+                name: rule.name, request: rule.request(to: url, fields, accessToken: credential.accessToken),
                 isOptional: rule.isOptional, requiredScopes: needed)
         }
+    }
+}
+
+extension ProfileRequestRule {
+    /// Neither queries nor bodies are ever logged, so that a token may stand there where the provider wants it so.
+    fileprivate func request(to url: String, _ fields: HeaderFields, accessToken: Secret) -> TransferRequest {
+        var request = TransferRequest(method, url, fields: fields)
+        var body = body
+        accessToken.reveal { token in
+            switch tokenPlace {
+            case .scheme(let word): request.credentials = [.init(name: "Authorization", value: "\(word) \(token)")]
+            case .field(let name): request.credentials = [.init(name: name, value: token)]
+            case .query(let name): request.url = EncodedParameters.url(url, adding: [(name, token)])
+            case .body(let name):
+                var complete = body ?? Body(isJSON: false, parameters: [])
+                complete.parameters.append((name, token))
+                body = complete
+            }
+        }
+        guard let body else { return request }
+        if body.isJSON {
+            var members = JSONObject()
+            for (name, value) in body.parameters { members[name] = .string(value) }
+            request.body = .init(contentType: "application/json", bytes: Array(JSONValue.object(members).text.utf8))
+        } else {
+            request.body = EncodedParameters.body(body.parameters)
+        }
+        return request
     }
 }

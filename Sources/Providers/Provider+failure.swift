@@ -6,21 +6,30 @@ package import Transfer
 
 /// What in the body of a refusal tells its cause.
 struct FailureMarkers: Sendable {
+    /// In a success that is none.
+    var error: [JSONPath] = []
+    var unauthorized: [JSONPath] = []
     var insufficientScope: [JSONPath] = []
     var suspended: [JSONPath] = []
 }
 
 extension Provider {
+    /// Whether a resource server's response is the resource: some tell of failures with status 200.
+    package func isResource(_ response: TransferResponse) -> Bool {
+        response.status == 200 && !finds(failureMarkers.error, in: response)
+    }
+
     /// What a resource server's response that is not a success says.
     package func failure(of response: TransferResponse, now: Timestamp) -> ResourceFailure {
         let status = response.status
         if status >= 500 || status == 408 { return .unavailable(status: status) }
         if let signal = limitSignal(in: response, now: now), status >= 400 { return .limited(signal) }
-        if (400..<500).contains(status), finds(failureMarkers.suspended, in: response) { return .gone }
-        if status == 401 { return .unauthorized }
+        let isRefusal = (400..<500).contains(status) || finds(failureMarkers.error, in: response)
+        if isRefusal, finds(failureMarkers.suspended, in: response) { return .gone }
+        if status == 401 || isRefusal && finds(failureMarkers.unauthorized, in: response) { return .unauthorized }
         let challenges = response.fields.values("www-authenticate")
         let lacksScope = challenges.contains { $0.contains("insufficient_scope") }
-        if (400..<500).contains(status), lacksScope || finds(failureMarkers.insufficientScope, in: response) {
+        if isRefusal, lacksScope || finds(failureMarkers.insufficientScope, in: response) {
             return .insufficientScope
         }
         return .refused(status: status)

@@ -44,8 +44,16 @@ package struct Provider: Sendable {
     package let responseMode: ResponseMode
     /// What is kept of the callback besides the protocol's own parameters.
     package let keptParameters: [KeptParameter]
+    /// `nil` sends none.
+    package let responseType: String?
+    package let statePlace: StatePlace
     package let tokenDialect: TokenDialect
     package let refreshRotation: RefreshRotation
+    package let refreshTrigger: RefreshTrigger
+    /// So long before its end an access token is refreshed, where that is more than usual.
+    package let refreshAhead: Duration
+    /// For so long after it was issued an access token that is refused may be good all the same.
+    package let tokenSettling: Duration
     /// By their names at the token endpoint (RFC 6749 §4.1.3, §6): without `refresh_token` no refresh is tried.
     package let grants: [String]
 
@@ -87,6 +95,14 @@ package enum RefreshRotation: String, Sendable, CaseIterable {
     case reusable
     /// Each use brings a new one, and the old stays valid for a time.
     case newestWins = "newest_wins"
+}
+
+/// When an access token is refreshed.
+package enum RefreshTrigger: String, Sendable, CaseIterable {
+    /// Shortly before it ends.
+    case expiry
+    /// Once it was refused or has expired, as providers ask whose tokens may end at any time.
+    case refusal
 }
 
 /// How often accounts of a provider are synced.

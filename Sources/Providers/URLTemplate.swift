@@ -13,6 +13,12 @@ struct URLTemplate: Sendable, Equatable {
     static let redirectHost = "redirect_host"
     /// Before the name of a parameter that is kept of the callback; allowed in `profile.requests`.
     static let callback = "callback."
+    /// Stands in an issuer for whatever tenant an ID token names.
+    static let tenantID = "tenantid"
+    /// Known of the instance; allowed in header fields.
+    static let clientID = "client_id"
+    /// Known of the instance; allowed in parameters of refresh requests.
+    static let redirectURI = "redirect_uri"
     /// Known when a token is revoked; left as they stand for `OAuth` to fill in.
     static let revocationPlaces = ["client_id", "access_token", "refresh_token", "token"]
 

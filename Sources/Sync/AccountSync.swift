@@ -153,13 +153,16 @@ package struct AccountSync: Sendable {
                 provider: provider, account: account.id, credential: credential.credential,
                 previous: previous,
                 urgency: urgency)
-            if case .failed(.resource(.unauthorized)) = fetched {
+            if case .failed(.resource(.unauthorized)) = fetched, !isSettling(credential, provider) {
                 credential = try await tokens.renew(
                     after: credential, for: account.id, provider: provider, urgency: urgency)
                 fetched = await profiles.fetch(
                     provider: provider, account: account.id, credential: credential.credential,
                     previous: previous,
                     urgency: urgency)
+            }
+            if case .failed(.resource(.unauthorized)) = fetched, isSettling(credential, provider) {
+                return failed(.retry, .providerUnavailable, "The provider does not accept the new access token yet.")
             }
             var attempt = attempt(from: fetched, claim: claim)
             attempt.generation = credential.generation
@@ -168,6 +171,13 @@ package struct AccountSync: Sendable {
             // A grant that is dead was marked by `AccessTokens`, unless another took its place meanwhile.
             return failed(error.disposition, error.problemCode, error.detail)
         }
+    }
+
+    /// Whether the token is so new that the provider may not know it everywhere.
+    private func isSettling(_ stored: StoredCredential, _ provider: Provider) -> Bool {
+        let age = time.now() - stored.credential.obtainedAt
+        // The first came with the link, and served it.
+        return stored.generation > 1 && age >= .zero && age < provider.tokenSettling
     }
 
     private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim) -> Attempt {

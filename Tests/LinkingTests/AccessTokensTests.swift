@@ -100,6 +100,27 @@ import Transfer
         #expect(fixture.tokenRequests.count == 1)
     }
 
+    @Test func `quirk E14: a token is refreshed once it has expired or was refused, where the provider wants it so`()
+        async throws
+    {
+        let fixture = try Fixture(
+            time: time,
+            manifests: ["alpha": Manifests.alpha.replacing("refresh: {", with: "refresh: {trigger: refusal, ")],
+            instances: [Manifests.instance("alpha")])
+        let provider = try fixture.provider()
+        func token(_ id: AccountID) async throws -> StoredCredential {
+            try await fixture.tokens.token(for: id, provider: provider, minTTL: .seconds(3600))
+        }
+        let id = try await fixture.link(fixture.credential(lifetime: .seconds(30)))
+        let held = try await token(id)
+        #expect(held.generation == 1 && fixture.tokenRequests.isEmpty)
+        let renewed = try await fixture.tokens.renew(
+            after: held, for: id, provider: provider, urgency: .background)
+        #expect(renewed.generation == 2)
+        let expired = try await fixture.link(fixture.credential(), subject: "2")
+        #expect(try await token(expired).generation == 2)
+    }
+
     @Test(arguments: [0, 1, 5]) func `security 66: a provider of very short tokens is not asked without end`(
         lifetime: Int
     ) async throws {

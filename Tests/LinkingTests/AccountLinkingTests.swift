@@ -235,6 +235,19 @@ import Transfer
         #expect(await complete("code=EXAMPLE-code&state=\(journey.state)").account != nil)
     }
 
+    @Test func `quirk B5: an error without state ends nothing`() async throws {
+        let journey = try await begin()
+        #expect(await complete("error=access_denied").refusal == "invalid_callback")
+        #expect(fixture.transport.requests.isEmpty)
+        #expect(await complete("code=EXAMPLE-code&state=\(journey.state)").account != nil)
+    }
+
+    @Test func `quirk B7: an encoded code is decoded once`() async throws {
+        let journey = try await begin()
+        #expect(await complete("code=sq0cgp-EXAMPLE%252F%3D&state=\(journey.state)").account != nil)
+        #expect(fixture.tokenRequests.first?.form["code"] == "sq0cgp-EXAMPLE%2F=")
+    }
+
     @Test(arguments: [
         ("access_denied", "access_denied"), ("server_error", "provider_error"),
         ("temporarily_unavailable", "provider_error"), ("interaction_required", "provider_error"),

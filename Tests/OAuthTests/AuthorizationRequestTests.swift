@@ -21,10 +21,10 @@ import Testing
         let verifier = try #require(request.codeVerifier).text
         let nonce = try #require(request.nonce).text
         #expect(
-            request.url == "https://op.example/authorize?response_type=code&client_id=client-EXAMPLE"
-                + "&redirect_uri=https%3A%2F%2Frollcall.example%2Fcallback%2Fop&state=\(state)"
+            request.url == "https://op.example/authorize?client_id=client-EXAMPLE"
                 + "&code_challenge=\(AuthorizationRequest.challenge(of: verifier))&code_challenge_method=S256"
-                + "&nonce=\(nonce)&scope=openid%20email")
+                + "&nonce=\(nonce)&redirect_uri=https%3A%2F%2Frollcall.example%2Fcallback%2Fop"
+                + "&response_type=code&scope=openid%20email&state=\(state)")
         #expect(!request.url.contains(verifier))
     }
 
@@ -69,32 +69,32 @@ import Testing
                 "code_challenge": "x", "nonce": "x", "request_uri": "https://evil.example", "request": "x",
             ], pkce: .none, sendsNonce: false
         ).url
-        #expect(url.contains("&access_type=offline&prompt=consent&scope=openid%20email"))
+        #expect(url.contains("?access_type=offline&client_id=") && url.contains("&prompt=consent&redirect_uri="))
         for forbidden in ["fixed", "evil", "token", "other", "admin", "plain", "challenge", "nonce", "request="] {
             #expect(!url.contains(forbidden))
         }
     }
 
     @Test func `quirk A1, A2, A3: scopes are joined as the provider wants them`() {
-        #expect(request(separator: ",").url.hasSuffix("&scope=openid%2Cemail"))
-        #expect(request(separator: "+").url.hasSuffix("&scope=openid+email"))
-        #expect(request(separator: "|").url.hasSuffix("&scope=openid%7Cemail"))
+        #expect(request(separator: ",").url.contains("&scope=openid%2Cemail&state="))
+        #expect(request(separator: "+").url.contains("&scope=openid+email&state="))
+        #expect(request(separator: "|").url.contains("&scope=openid%7Cemail&state="))
         #expect(
-            request(scopes: scopes("https://a.example/x", "b+c")).url.hasSuffix("https%3A%2F%2Fa.example%2Fx%20b%2Bc"))
+            request(scopes: scopes("https://a.example/x", "b+c")).url.contains("https%3A%2F%2Fa.example%2Fx%20b%2Bc&"))
         #expect(!request(scopes: []).url.contains("scope"))
     }
 
     @Test func `an endpoint with a query keeps it`() {
         var server = AuthorizationServer.example
         server.authorizationEndpoint = "https://op.example/authorize?tenant=a"
-        #expect(request(server: server).url.hasPrefix("https://op.example/authorize?tenant=a&response_type=code"))
+        #expect(request(server: server).url.hasPrefix("https://op.example/authorize?tenant=a&client_id="))
     }
 
     @Test func `quirk A4, A5, A6: standard parameters may have other names`() {
         let url = request(names: ["client_id": "client_key", "scope": "perms"]).url
-        #expect(url.contains("&client_key=client-EXAMPLE&"))
+        #expect(url.contains("client_key=client-EXAMPLE&"))
         #expect(!url.contains("client_id"))
-        #expect(url.hasSuffix("&perms=openid%20email"))
+        #expect(url.contains("&perms=openid%20email&"))
     }
 
     @Test func `its description holds neither state nor nonce`() {

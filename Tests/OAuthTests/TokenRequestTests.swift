@@ -116,7 +116,9 @@ import Transfer
     }
 
     @Test func `quirk C7: a query dialect sends a GET whose description hides the query`() {
-        let request = exchange(.example(.clientSecretPost), TokenDialect(requestFormat: .query))
+        var dialect = TokenDialect(requestFormat: .query)
+        dialect.requestMethod = .get
+        let request = exchange(.example(.clientSecretPost), dialect)
         #expect(request.method == .get)
         #expect(request.body == nil)
         #expect(request.url.hasPrefix("https://op.example/token?grant_type=authorization_code&code=4%2F0A%20EXAMPLE"))

@@ -59,6 +59,45 @@ import Transfer
         #expect(expiresAt == seconds.map { requestedAt + .seconds($0) })
     }
 
+    @Test(
+        arguments: [
+            (.milliseconds, "3600000", 3600), (.epochSeconds, "1795189373", 3600),
+            (.epochSeconds, #""1795189373""#, 3600),
+            (.epochSeconds, "1795185772", 0), (.epochMilliseconds, "1795189373000", 3600),
+            (.rfc3339, #""2026-11-20T15:42:53Z""#, 3600), (.rfc3339, "3600", nil),
+            (.daysHoursMinutes, #""14:01:30""#, 1_215_000), (.daysHoursMinutes, #""0:24:00""#, nil),
+            (.daysHoursMinutes, #""1:00""#, nil), (.epochSeconds, "0", nil), (.epochSeconds, #""soon""#, nil),
+            (.rfc3339, "null", nil),
+        ] as [(LifetimeUnit, String, Int64?)])
+    func `quirk D14: the end of a token is read as the dialect writes it`(
+        unit: LifetimeUnit, text: String, seconds: Int64?
+    ) throws {
+        var dialect = TokenDialect()
+        dialect.lifetimeUnit = unit
+        let answer = try read(
+            .json(#"{"access_token":"EXAMPLE-a","refresh_token":"EXAMPLE-r","expires_in":\#(text)}"#), dialect)
+        #expect(answer.credential.expiresAt == seconds.map { requestedAt + .seconds($0) })
+    }
+
+    @Test func `quirk D6: each member may lie at a place of its own`() throws {
+        var dialect = TokenDialect(memberNames: ["refresh_token": "refresh"])
+        dialect.memberPaths = ["access_token": ["access_token", "token"], "expires_in": ["access_token", "expires"]]
+        let answer = try read(
+            .json(#"{"access_token":{"token":"EXAMPLE-a","expires":60},"refresh":"EXAMPLE-r"}"#), dialect)
+        #expect(answer.credential.accessToken.text == "EXAMPLE-a")
+        #expect(answer.credential.refreshToken?.text == "EXAMPLE-r")
+        #expect(answer.credential.expiresAt == requestedAt + .seconds(60))
+        #expect(refusal(.json(#"{"access_token":"EXAMPLE-a"}"#), dialect) == .malformed(reason: "no access_token"))
+    }
+
+    @Test func `quirk E7: an access token that is refreshed by itself is its own refresh token`() throws {
+        var dialect = TokenDialect()
+        dialect.refreshesByAccessToken = true
+        let credential = try read(.json(#"{"access_token":"EXAMPLE-a","expires_in":60}"#), dialect).credential
+        #expect(credential.refreshToken == credential.accessToken)
+        #expect(credential.refreshTokenExpiresAt == requestedAt + .seconds(60))
+    }
+
     @Test func `quirk D16, D17: scopes come split, once each, and what can't be a scope is left out`() throws {
         func granted(_ value: String) throws -> [String] {
             try read(.json(#"{"access_token":"t","scope":\#(value)}"#)).credential.scopes.map(\.rawValue)

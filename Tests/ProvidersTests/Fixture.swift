@@ -60,14 +60,11 @@ extension ProviderCatalog {
         let secret = Secret("EXAMPLE-secret")
         return try ProviderCatalog(
             files: [],
-            instances: [
-                InstanceConfiguration(id: "discord", clientID: "EXAMPLE-discord", clientSecret: secret),
-                InstanceConfiguration(id: "github", clientID: "Iv1.EXAMPLE", clientSecret: secret),
-                InstanceConfiguration(id: "google", clientID: "EXAMPLE-google", clientSecret: secret),
+            instances: Fixture.manifests().map { id in
                 InstanceConfiguration(
-                    id: "oidc", variables: ["issuer": "https://op.example"], clientID: "EXAMPLE-oidc",
-                    clientSecret: secret),
-            ],
+                    id: id, variables: id == "oidc" ? ["issuer": "https://op.example"] : [:],
+                    clientID: id == "github" ? "Iv1.EXAMPLE" : "EXAMPLE-\(id)", clientSecret: secret)
+            },
             publicURL: "https://accounts.example.com")
     }
 

@@ -70,7 +70,7 @@ private let breakages: [Breakage] = [
     // Grants, response types and authentication that there are not.
     Breakage(
         "scopes: [profile]", "scopes: [profile]\n  response_type: token", 8, 18,
-        #"authorization.response_type: expected code, found "token""#),
+        #"authorization.response_type: expected one of code, Assertion, omitted, found "token""#),
     Breakage(
         "refresh: {rotation: single_use}", "grants: [authorization_code, password]", 11, 32,
         #"token.grants[1]: expected one of authorization_code, refresh_token, found "password""#),
@@ -90,7 +90,7 @@ private let breakages: [Breakage] = [
         "profile.claims.name: expected a path that begins with $.user"),
     Breakage(
         "name: $.user.name", "email_verified: {path: $.user.v, accept: [text]}", 17, 47,
-        #"profile.claims.email_verified.accept[0]: expected one of integer, string, found "text""#),
+        #"profile.claims.email_verified.accept[0]: expected one of integer, string, time, found "text""#),
     Breakage(
         "  claims:", "  volatile: [\"$[\"]\n  claims:", 15, 14, "profile.volatile: $[ is no JSONPath (RFC 9535): "),
     Breakage(

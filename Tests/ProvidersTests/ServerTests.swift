@@ -196,7 +196,7 @@ private func credential(_ scopes: [String]) -> Credential {
             ("{site}/me", "{userinfo_endpoint}"), ("$.user.id", "$.user.sub"),
         ])
         let example = try exampleProvider(manifest)
-        let server = try example.authorizationServer(metadata: metadata(example))
+        let server = try example.authorizationServer(metadata: metadata(example, of: "google"))
         #expect(server.authorizationEndpoint == "https://example.com/authorize")
         #expect(server.tokenEndpoint == "https://example.com/token")
         #expect(server.userinfoEndpoint == "https://openidconnect.googleapis.com/v1/userinfo")
@@ -238,7 +238,7 @@ private func credential(_ scopes: [String]) -> Credential {
         #expect(dialect.requestParameters.map(\.0) == ["action"])
         #expect(dialect.parameterNames == ["client_id": "client_key"])
         #expect(dialect.repeatsClientID && dialect.zeroLifetimeIsForever)
-        #expect(dialect.refreshEndpoint == "https://example.com/refresh")
+        #expect(dialect.refresh.endpoint == "https://example.com/refresh")
         #expect(dialect.acceptsContentTypes == ["text/plain", ""])
         #expect(dialect.responsePath == ["data"] && dialect.memberNames == ["access_token": "accessToken"])
         #expect(dialect.bearerTokenTypes == ["User Access Token"])

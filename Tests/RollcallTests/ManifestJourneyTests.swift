@@ -1,7 +1,5 @@
-import Accounts
 import Foundation
 import ProviderSimulator
-import TestSupport
 import Testing
 
 @testable import Rollcall
@@ -9,20 +7,12 @@ import Testing
 /// Each built-in manifest through a whole life at the site that plays it, its quirks on: link, read, a sync that finds
 /// nothing and one that finds a change, a refresh, unlink and revocation.
 @Suite(.timeLimit(.minutes(10))) struct ManifestJourneyTests {
-    static let providers =
-        DemoProvider.all + [
-            DemoProvider(id: "work", manifest: "oidc", site: .openID("work")),
-            DemoProvider(id: "enterprise", manifest: "github", site: .github),
-            DemoProvider(
-                id: "keyed", manifest: "oidc", site: .openID("work"),
-                clientKey: (private: Secret(ExampleKeys.p256), public: ExampleKeys.p256Public)),
-        ]
-
-    @Test(arguments: providers.indices)
-    func `a manifest's whole life`(index: Int) async throws {
+    @Test(arguments: PlayedManifests.ids)
+    func `a manifest's whole life`(id: String) async throws {
+        let provider = try PlayedManifests.provider(id)
         // Its public URL names the port before it listens, and another program may be quicker to take it.
         for attempt in 1... {
-            do { return try await live(Self.providers[index]) } catch let failure as ListenFailure {
+            do { return try await live(provider) } catch let failure as ListenFailure {
                 guard attempt < 5, failure.description.contains("is in use") else { throw failure }
             }
         }
@@ -34,7 +24,7 @@ import Testing
             [provider], folder: folder.path("data"), port: freePort(), simulatorPort: 0, logLevel: "critical",
             syncInterval: "6h")
         // An app whose tokens end (GitHub's option for its apps).
-        if provider.id == "enterprise" {
+        if ["enterprise", "github-app"].contains(provider.id) {
             world.simulator.setSwitches(of: provider.site) { $0.accessTokenLifetime = 28_800 }
         }
         var steps: [String] = []
@@ -44,7 +34,7 @@ import Testing
         } catch { Issue.record("\(error)") }
         say.finish()
         for await step in said { steps.append(step) }
-        #expect(steps.contains { $0.contains("no good any more") })
+        #expect(steps.contains { $0.contains("no good any more") } == provider.revokes)
         #expect(steps.contains { $0.contains("a new access token") } == provider.refreshes)
         #expect(world.simulator.counters(of: provider.site).reuseDetections == 0)
     }
@@ -54,6 +44,8 @@ import Testing
             .deletingLastPathComponent()
         let manifests = try FileManager.default.contentsOfDirectory(atPath: root.appending(path: "providers").path())
             .filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }
-        #expect(Set(manifests) == Set(Self.providers.map { $0.manifest ?? $0.id }))
+        #expect(
+            try Set(manifests)
+                == Set(PlayedManifests.ids.map { try PlayedManifests.provider($0) }.map { $0.manifest ?? $0.id }))
     }
 }

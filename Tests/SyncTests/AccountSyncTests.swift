@@ -169,6 +169,25 @@ import Transfer
         #expect(account.syncedAt == before.fetchedAt && account.problem?.since == fixture.time.now())
     }
 
+    @Test func `quirk E16: a new token that is refused at first costs no grant`() async throws {
+        let settling = Fixture.alpha.replacing("rotation: single_use", with: "rotation: single_use, settling: 10s")
+        let fixture = try Fixture(manifests: [settling])
+        let id = try await fixture.link()
+        fixture.time.advance(by: .seconds(1800))
+        // The token is refused and refreshed; the new one is not known everywhere yet.
+        fixture.nextProfile(401)
+        fixture.nextProfile(401)
+        let failure = try failure(try await run(fixture, id))
+        #expect(failure.disposition == .retry)
+        #expect(fixture.tokenRequests.count == 1)
+        #expect(try await fixture.account(id).status == .active)
+        // Once it has settled, a refusal is a refusal.
+        fixture.time.advance(by: .seconds(1800))
+        fixture.nextProfile(401)
+        #expect(try await run(fixture, id) == .unchanged)
+        #expect(fixture.tokenRequests.count == 2)
+    }
+
     @Test func `a refused renewal marks the account once`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link()

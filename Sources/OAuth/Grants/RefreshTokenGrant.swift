@@ -8,11 +8,11 @@ package enum RefreshTokenGrant {
         refreshToken: Secret, server: AuthorizationServer, client: ClientRegistration, dialect: TokenDialect,
         moment: Moment
     ) -> TransferRequest {
-        let parameters: [(name: String, value: String)] = [
-            ("grant_type", "refresh_token"), ("refresh_token", refreshToken.reveal { $0 }),
-        ]
-        let endpoint = dialect.refreshEndpoint ?? server.tokenEndpoint
+        var parameters = [(name: "refresh_token", value: refreshToken.reveal { $0 })]
+        let grantType = dialect.refresh.grantType ?? "refresh_token"
+        if grantType != "omitted" { parameters.insert(("grant_type", grantType), at: 0) }
         return TokenEndpoint.request(
-            to: endpoint, parameters, server: server, client: client, dialect: dialect, moment: moment)
+            to: dialect.refresh.endpoint ?? server.tokenEndpoint, parameters, server: server,
+            client: client, dialect: dialect.speaking(dialect.refresh), moment: moment)
     }
 }

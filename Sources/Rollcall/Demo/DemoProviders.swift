@@ -13,6 +13,12 @@ struct DemoProvider: Sendable {
     var refreshes = true
     /// PEM, where the client signs (`private_key_jwt`).
     var clientKey: (private: Secret, public: String)?
+    /// Whether the provider takes tokens back.
+    var revokes = true
+    /// What plays it where the simulator has no site of its own.
+    var fixture: SimulatedFixtureSite?
+    /// The manifest's variables that point to the simulated site; `nil` for the site's usual ones.
+    var variables: [String]?
 
     static let all = [
         DemoProvider(id: "discord", site: .discord), DemoProvider(id: "github", site: .github, refreshes: false),
@@ -30,8 +36,10 @@ struct DemoProvider: Sendable {
     }
 
     func instance(_ simulator: ProviderSimulator) -> InstanceConfiguration {
-        InstanceConfiguration(
-            id: id, manifest: manifest, variables: simulator.variables(for: site), clientID: clientID,
+        let base = "\(simulator.baseURL)/\(site)"
+        let variables = variables.map { Dictionary(uniqueKeysWithValues: $0.map { ($0, base) }) }
+        return InstanceConfiguration(
+            id: id, manifest: manifest, variables: variables ?? simulator.variables(for: site), clientID: clientID,
             clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private,
             clientAuthentication: clientKey.map { _ in "private_key_jwt" },
             // Manifests keep to what is polite at the real ones.

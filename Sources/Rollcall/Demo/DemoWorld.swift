@@ -17,10 +17,11 @@ struct DemoWorld: Sendable {
     /// - Parameters:
     ///   - folder: keeps the service's data.
     ///   - simulatorPort: 0 lets the system choose.
+    ///   - manifestsDirectory: has further manifests.
     ///   - changeInterval: how often one of those who granted access changes by themselves.
     init(
         _ providers: [DemoProvider], folder: String, port: Int, simulatorPort: Int, logLevel: String,
-        syncInterval: String, changeInterval: Duration? = nil
+        syncInterval: String, changeInterval: Duration? = nil, manifestsDirectory: String? = nil
     ) async throws {
         self.providers = providers
         let serviceURL = "http://127.0.0.1:\(port)"
@@ -28,6 +29,7 @@ struct DemoWorld: Sendable {
         var simulated = SimulatorConfiguration(
             clients: providers.map { $0.client(serviceURL: serviceURL) }, port: simulatorPort)
         simulated.changeInterval = changeInterval
+        simulated.fixtureSites = providers.compactMap(\.fixture)
         simulator = ProviderSimulator(simulated)
         try await simulator.listen(on: simulatorPort)
 
@@ -40,7 +42,7 @@ struct DemoWorld: Sendable {
                 "application.return_to": said(serviceURL), "database.path": said(folder + "/rollcall.sqlite"),
                 "vault.key_file": said(folder + "/master.key"), "outgoing.allowed_private_hosts": said("127.0.0.1"),
                 "sync.interval": said(syncInterval), "log.level": said(logLevel),
-            ], environment: [:])
+            ].merging(manifestsDirectory.map { ["providers_directory": said($0)] } ?? [:]) { $1 }, environment: [:])
         configuration.instances = providers.map { [simulator] in $0.instance(simulator) }
         self.configuration = configuration
     }
