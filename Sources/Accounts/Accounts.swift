@@ -12,6 +12,8 @@ package struct LinkedAccount: Sendable, Equatable {
     package var status: AccountStatus
     /// The scopes that were granted, not those that were asked for (RFC 6749 §5.1).
     package var scopes: [Scope]
+    /// Those asked for at the last link; empty where nobody knows.
+    package var requestedScopes: [Scope]
     package var linkedAt: Timestamp
     /// When the cached profile was last confirmed by the provider, changed or not.
     package var syncedAt: Timestamp?
@@ -22,7 +24,8 @@ package struct LinkedAccount: Sendable, Equatable {
 
     package init(
         id: AccountID, userID: UserID, provider: ProviderID, subject: Subject, status: AccountStatus,
-        scopes: [Scope], linkedAt: Timestamp, syncedAt: Timestamp? = nil, changedAt: Timestamp? = nil,
+        scopes: [Scope], requestedScopes: [Scope] = [], linkedAt: Timestamp, syncedAt: Timestamp? = nil,
+        changedAt: Timestamp? = nil,
         nextSyncAt: Timestamp? = nil, problem: AccountProblem? = nil
     ) {
         self.id = id
@@ -31,12 +34,16 @@ package struct LinkedAccount: Sendable, Equatable {
         self.subject = subject
         self.status = status
         self.scopes = scopes
+        self.requestedScopes = requestedScopes
         self.linkedAt = linkedAt
         self.syncedAt = syncedAt
         self.changedAt = changedAt
         self.nextSyncAt = nextSyncAt
         self.problem = problem
     }
+
+    /// What was asked for and not granted: users may untick permissions, and servers leave out what they like.
+    package var missingScopes: [Scope] { requestedScopes.filter { !$0.isGranted(by: scopes) } }
 }
 
 package enum AccountStatus: String, Sendable, CaseIterable {

@@ -61,6 +61,20 @@ package struct Scope: Hashable, Sendable, Comparable, CustomStringConvertible {
     package var description: String { rawValue }
 
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
+    /// Whether one of `granted` is this scope, as servers write it: by its name, by a URL that ends in it
+    /// (`https://…/userinfo.email` for `email`), or by the wider scope that it is a part of (`user` for `user:email` and
+    /// `read:user`). `offline_access` is granted by a refresh token and seldom named.
+    package func isGranted(by granted: [Scope]) -> Bool {
+        if rawValue == "offline_access" { return true }
+        let parts = rawValue.contains("://") ? [] : rawValue.split(separator: ":").map(String.init)
+        return granted.contains { scope in
+            let name = scope.rawValue
+            if name == rawValue || parts.count == 2 && parts.contains(name) { return true }
+            guard name.contains("://"), let last = name.split(separator: "/").last else { return false }
+            return last == rawValue || last.hasSuffix("." + rawValue)
+        }
+    }
 }
 
 /// What an `Identifier` identifies, and the prefix that says so.

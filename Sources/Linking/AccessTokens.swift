@@ -10,6 +10,9 @@ package actor AccessTokens {
     private static let margin: Duration = .seconds(60)
     /// Between two refreshes of one account that nothing but a short lifetime asks for.
     private static let refreshMinimumInterval: Duration = .seconds(10)
+    /// So close to its end, or in the last quarter of a shorter life, a refresh token is used though the access token lives
+    /// on: the grant of an idle account must not lapse.
+    private static let refreshTokenMargin: Duration = .seconds(7 * 86_400)
 
     private let database: Database
     private let catalog: ProviderCatalog
@@ -128,6 +131,7 @@ package actor AccessTokens {
         guard credential.refreshToken != nil else { return false }
         // In doubt: the refresh token may be spent, and the sooner it is tried again the likelier it is honoured.
         if stored.refreshInDoubtSince != nil { return true }
+        if refreshTokenEnds(credential) { return true }
         guard let lifetime = credential.lifetime else { return false }
         let age = time.now() - credential.obtainedAt
         // The first generation may have come from elsewhere: nobody knows how old it is.
@@ -137,6 +141,14 @@ package actor AccessTokens {
         if waitsForRefusal { return false }
         if lasts(credential, minTTL: minTTL) { return false }
         return !isOurs || age >= .milliseconds(lifetime.wholeMilliseconds / 4)
+    }
+
+    /// A server that does not move the end with a refresh is asked ever closer to it, and a few times at most.
+    private func refreshTokenEnds(_ credential: Credential) -> Bool {
+        guard let end = credential.refreshTokenExpiresAt else { return false }
+        let left = end - time.now()
+        let quarter = (end - credential.obtainedAt).wholeMilliseconds / 4
+        return left > .zero && left <= min(Self.refreshTokenMargin, .milliseconds(quarter))
     }
 
     /// Whether the token is good for `minTTL`, and for the margin: at most a quarter of its life.

@@ -207,6 +207,10 @@ package struct AccountLinking: Sendable {
         else { throw LinkFailure("configuration_changed", "The provider's configuration changed during the link.") }
         do {
             try AuthorizationResponse.checkIssuer(issuer, server: server)
+            // An answer of another provider of ours, sent here to have its code exchanged here.
+            if let issuer, server.issuer == nil, catalog.providers.contains(where: { $0.issuer == issuer }) {
+                throw AuthorizationResponseError.issuerMismatch
+            }
         } catch {
             throw LinkFailure("invalid_callback", "The answer comes from another issuer.")
         }
@@ -347,7 +351,7 @@ package struct AccountLinking: Sendable {
             let outcome = try await database.accounts.link(
                 NewLink(
                     sessionID: pending.session.id, userID: pending.session.userID, provider: provider.id,
-                    subject: profile.subject, credential: credential, profile: profile,
+                    subject: profile.subject, credential: credential, requestedScopes: pending.scopes, profile: profile,
                     nextSyncAt: time.now() + .milliseconds(Int64(interval * 1000)), difference: ProfilePatch.text))
             switch outcome {
             case .linked(let account, _): return account

@@ -2,6 +2,7 @@ package import Accounts
 package import Logging
 package import OAuth
 package import Providers
+import Store
 import Transfer
 
 /// Endpoints, capabilities and keys of every provider: from the manifest, or from the issuer's metadata document,
@@ -110,7 +111,7 @@ package actor AuthorizationServers {
             ?? Task {
                 let result = await self.fetchMetadata(of: provider, issuer: issuer, urgency: urgency)
                 metadataTasks[provider.id] = nil
-                return keep(result, of: provider.id)
+                return result
             }
         metadataTasks[provider.id] = task
         // Nobody waits for an issuer that hangs while there is something to go by.
@@ -119,51 +120,76 @@ package actor AuthorizationServers {
         return try result.get()
     }
 
-    private func keep(
-        _ result: Result<ProviderMetadata, AuthorizationServerError>, of id: ProviderID
-    ) -> Result<ProviderMetadata, AuthorizationServerError> {
-        let now = time.now()
-        switch result {
-        case .success(let document):
-            metadataFailures[id] = nil
-            let moved = metadata[id].map { document.endpointsMoved(since: $0.value) } ?? []
-            guard let old = metadata[id]?.value, !moved.isEmpty else {
-                metadata[id] = Cached(value: document, fetchedAt: now)
-                return result
-            }
-            // Whoever has the issuer's page for an hour must not have everybody's tokens.
-            logger.error(
-                """
-                An issuer moves endpoints to another host; the old ones stay in use. An operator who knows of the move \
-                restarts the service
-                """, metadata: ["provider": "\(id)", "moved": "\(moved.joined(separator: ","))"])
-            metadata[id] = Cached(value: old, fetchedAt: now)
-            return .success(old)
-        case .failure(let error):
-            if error.isOfIssuer { metadataFailures[id] = (error, now) }
-            return result
-        }
-    }
-
     private func fetchMetadata(
         of provider: Provider, issuer: String, urgency: Urgency
     ) async -> Result<ProviderMetadata, AuthorizationServerError> {
+        let began = time.now()
         let response: TransferResponse
         do {
             response = try await client.send(
                 ProviderMetadata.request(issuer: issuer), to: provider, route: ProviderClient.discoveryRoute,
                 urgency: urgency)
         } catch {
-            return .failure(.request(error))
+            return failed(.request(error), provider)
         }
         do {
-            return .success(
-                try ProviderMetadata.read(
-                    response, issuer: issuer, issuerAliases: provider.issuerAliases,
-                    allowedHosts: provider.metadataHosts))
+            let accepted = await settle(response, try Self.read(response, of: provider, issuer: issuer), provider)
+            metadataFailures[provider.id] = nil
+            metadata[provider.id] = Cached(value: accepted, fetchedAt: began)
+            return .success(accepted)
         } catch {
-            return .failure(.discovery(error))
+            return failed(.discovery(error), provider)
         }
+    }
+
+    private static func read(
+        _ response: TransferResponse, of provider: Provider, issuer: String
+    ) throws(DiscoveryError) -> ProviderMetadata {
+        try ProviderMetadata.read(
+            response, issuer: issuer, issuerAliases: provider.issuerAliases, allowedHosts: provider.metadataHosts)
+    }
+
+    private func failed(
+        _ error: AuthorizationServerError, _ provider: Provider
+    ) -> Result<ProviderMetadata, AuthorizationServerError> {
+        if error.isOfIssuer { metadataFailures[provider.id] = (error, time.now()) }
+        return .failure(error)
+    }
+
+    /// The document to go by: the new one, unless it moves endpoints to another host. Whoever has the issuer's page for an
+    /// hour must not have everybody's tokens, and a restart in that hour changes nothing about it.
+    private func settle(
+        _ response: TransferResponse, _ document: ProviderMetadata, _ provider: Provider
+    ) async -> ProviderMetadata {
+        let store = client.database.providers
+        do {
+            if let held = try await store.metadata(of: provider.id, fingerprint: provider.fingerprint) {
+                var stored = response
+                stored.body = held
+                // One that this version does not take any more is as good as none.
+                if let issuer = provider.issuer, let old = try? Self.read(stored, of: provider, issuer: issuer) {
+                    let moved = document.endpointsMoved(since: old)
+                    guard moved.isEmpty else {
+                        logger.error(
+                            """
+                            An issuer moves endpoints to another host; the old ones stay in use. An operator who knows \
+                            of the move runs 'rollcall providers accept'
+                            """, metadata: ["provider": "\(provider.id)", "moved": "\(moved.joined(separator: ","))"])
+                        return old
+                    }
+                }
+                if held == response.body { return document }
+            }
+            try await store.keep(metadata: response.body, of: provider.id, fingerprint: provider.fingerprint)
+        } catch {
+            logger.error(
+                "An issuer's document can't be kept", metadata: ["provider": "\(provider.id)", "error": "\(error)"])
+            // What is in use stays in use rather than be replaced unseen.
+            if let cached = metadata[provider.id]?.value, !document.endpointsMoved(since: cached).isEmpty {
+                return cached
+            }
+        }
+        return document
     }
 
     private func fetchKeys(

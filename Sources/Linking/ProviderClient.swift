@@ -10,7 +10,8 @@ package import Transfer
 /// requests, and a circuit breaker. One provider's trouble delays no other's requests.
 package actor ProviderClient {
     private let transport: any Transport
-    private let database: Database
+    /// For what is kept of a provider beside requests.
+    nonisolated let database: Database
     private let time: any TimeSource
     private let random: any RandomSource
     private let logger: Logger

@@ -15,7 +15,9 @@ struct ProviderProbe {
     private let transport: CurlTransport
     private let time = SystemTime()
 
-    init(_ configuration: ServiceConfiguration) throws { transport = try configuration.transport() }
+    init(_ configuration: ServiceConfiguration, _ provider: Provider) throws {
+        transport = try configuration.transport(to: [provider])
+    }
 
     func close() async { await transport.shutDown() }
 

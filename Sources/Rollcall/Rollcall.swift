@@ -1,5 +1,7 @@
 import ArgumentParser
+import Foundation
 import Glibc
+import Store
 
 @main struct Rollcall: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,7 +23,8 @@ import Glibc
         version: ServiceAssembly.version,
         subcommands: [
             ServeCommand.self, DemoCommand.self, SyncCommand.self, AccountsCommand.self, ProvidersCommand.self,
-            KeysCommand.self, VaultCommand.self, MigrateCommand.self, ConfigCommand.self, SimulatorCommand.self,
+            KeysCommand.self, VaultCommand.self, AuditCommand.self, MigrateCommand.self, ConfigCommand.self,
+            SimulatorCommand.self,
         ])
 }
 
@@ -30,7 +33,7 @@ extension Rollcall {
         CoreDumps.forbid()
         // A reader that goes away is an error of that write, not the end of the program.
         signal(SIGPIPE, SIG_IGN)
-        await main(nil)
+        await AuditActor.$current.withValue(AuditActor("operator:" + NSUserName())) { await main(nil) }
     }
 }
 

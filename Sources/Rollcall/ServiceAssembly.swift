@@ -56,7 +56,7 @@ struct ServiceAssembly: Sendable {
         catalog = try Self.catalog(configuration)
         lock = servesAlone ? try ServiceLock.acquire(databasePath: configuration.databasePath) : nil
         database = try configuration.openDatabase(time: time, random: random)
-        transport = try configuration.transport()
+        transport = try configuration.transport(to: catalog.providers)
 
         let client = ProviderClient(
             transport: transport, database: database, time: time, random: random, logger: logger)
@@ -123,7 +123,9 @@ struct ServiceAssembly: Sendable {
     /// provider's leave to send or for another process end at once. Only a refresh whose request has left holds the
     /// process up beyond that: 30 seconds at most for the answer, and, while the database takes no write, 75 to store it
     /// (`TokenRefresh.sentMax`).
-    func run() async throws {
+    func run() async throws { try await AuditActor.$current.withValue(.service) { try await serve() } }
+
+    private func serve() async throws {
         defer { listening.end() }
         logger.info(
             "Rollcall starts",
@@ -145,6 +147,8 @@ struct ServiceAssembly: Sendable {
             logger.warning("A provider is used without PKCE", metadata: ["provider": "\(provider.id)"])
         }
         do {
+            try await database.providers.note(
+                configurations: Dictionary(uniqueKeysWithValues: catalog.providers.map { ($0.id, $0.fingerprint) }))
             // The lock is ours: whoever held these was killed.
             if lock != nil { try await database.releaseLeases(ofOwnersBeginning: Self.serviceOwner) }
             try await services.run()
@@ -193,16 +197,17 @@ struct ServiceAssembly: Sendable {
 }
 
 extension ServiceConfiguration {
-    var outgoing: OutgoingConfiguration {
+    func outgoing(to providers: [Provider]) -> OutgoingConfiguration {
         OutgoingConfiguration(
             userAgent: "rollcall/\(ServiceAssembly.version) (+\(publicURL))", caFile: caFile,
-            proxy: proxy?.reveal(\.self), allowedPrivateHosts: Set(allowedPrivateHosts))
+            proxy: proxy?.reveal(\.self), allowedPrivateHosts: Set(allowedPrivateHosts),
+            configuredAddresses: providers.flatMap(\.configuredAddresses))
     }
 
     /// Throws `ConfigurationError` where a setting of `outgoing` can't be used.
-    func transport() throws -> CurlTransport {
+    func transport(to providers: [Provider]) throws -> CurlTransport {
         do {
-            return try CurlTransport(outgoing)
+            return try CurlTransport(outgoing(to: providers))
         } catch let error as OutgoingConfigurationError {
             let key: String? =
                 switch error {

@@ -54,6 +54,7 @@ package struct APIKeyStore: Sendable {
                 VALUES (?, ?, ?, ?, ?, ?, ?)
                 """, key.id, name, key.prefix, Digest.sha256(Array(secret.utf8)),
                 scopes.map(\.rawValue).sorted().joined(separator: " "), key.createdAt, expiresAt)
+            try transaction.audit(.apiKeyCreated, detail: key.id.rawValue)
             return key
         }
         return (key, Secret(secret))
@@ -126,8 +127,11 @@ package struct APIKeyStore: Sendable {
     /// False where there is none, or it is revoked already.
     package func revoke(_ id: APIKeyID) async throws(StoreError) -> Bool {
         let isRevoked = try await connections.write { transaction in
-            try transaction.db.run(
-                "UPDATE api_key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", transaction.now, id) == 1
+            let isRevoked =
+                try transaction.db.run(
+                    "UPDATE api_key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", transaction.now, id) == 1
+            if isRevoked { try transaction.audit(.apiKeyRevoked, detail: id.rawValue) }
+            return isRevoked
         }
         cache.entries.withLock { $0 = [:] }
         return isRevoked

@@ -60,7 +60,7 @@ extension AccountStore {
                     try? transaction.open($0).credential
                 }
                 var profile: ProfileContent?
-                if let claims = row.optionalText(14), let raw = row.optionalText(15) {
+                if let claims = row.optionalText(15), let raw = row.optionalText(16) {
                     profile = ProfileContent(claims: claims, raw: raw)
                 }
                 return ExportedAccount(account: account, credential: credential, profile: profile)

@@ -32,6 +32,10 @@ package struct AccountStore: Sendable {
                 ?? transaction.insertAccount(
                     user: link.userID, provider: link.provider, subject: link.subject, credential: link.credential,
                     linkedAt: transaction.now, nextSyncAt: link.nextSyncAt)
+            if let requested = link.requestedScopes {
+                try transaction.db.run(
+                    "UPDATE linked_account SET requested_scopes = ? WHERE id = ?", requested, account)
+            }
             try transaction.store(link.profile, of: account, link.userID, link.provider, patch: link.difference)
             try transaction.confirmProfile(
                 of: account, at: transaction.now, validators: link.profile.validators,
@@ -72,7 +76,7 @@ package struct AccountStore: Sendable {
     }
 
     private static func withClaims(_ row: Row) throws -> AccountWithClaims {
-        AccountWithClaims(account: try Transaction.account(row), claims: row.optionalText(14))
+        AccountWithClaims(account: try Transaction.account(row), claims: row.optionalText(15))
     }
 
     static let accountAndClaims = """
@@ -128,6 +132,8 @@ package struct AccountStore: Sendable {
             guard let account = try transaction.account(id), account.status != .paused else { return false }
             try transaction.setStatus(.paused, problem: account.problem, of: id)
             try transaction.db.run("UPDATE sync_schedule SET next_sync_at = NULL WHERE account_id = ?", id)
+            try transaction.audit(
+                .accountPaused, account: id, user: account.userID, provider: account.provider)
             return true
         }
     }
@@ -141,6 +147,8 @@ package struct AccountStore: Sendable {
             try transaction.db.run(
                 "UPDATE sync_schedule SET next_sync_at = ? WHERE account_id = ?",
                 status == .needsRelink ? nil : transaction.withinHorizon(nextSyncAt), id)
+            try transaction.audit(
+                .accountResumed, account: id, user: account.userID, provider: account.provider)
             return true
         }
     }

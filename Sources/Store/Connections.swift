@@ -52,9 +52,11 @@ final class Connections: Sendable {
         _ body: @escaping @Sendable (Transaction) throws -> Value
     ) async throws(StoreError) -> Value {
         if isClosed.load(ordering: .acquiring) { throw .closed }
+        let actor = AuditActor.current
         let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
             pool.asyncWriteWithoutTransaction { [self] db in
                 let transaction = Transaction(db: db, vault: vault, now: time.now(), random: random)
+                transaction.actor = actor
                 let result = Result { () throws -> Value in
                     var value: Value?
                     try db.inTransaction(.immediate) {
@@ -131,6 +133,7 @@ final class Transaction {
     let now: Timestamp
     let random: any RandomSource
     fileprivate(set) var wroteChange = false
+    fileprivate(set) var actor = AuditActor.service
 
     init(db: Connection, vault: Vault, now: Timestamp, random: any RandomSource) {
         self.db = db
@@ -144,7 +147,7 @@ final class Transaction {
 
     func newID<Kind>() -> Identifier<Kind> { Identifier(at: now, random: random) }
 
-    /// Writes to the feed.
+    /// Writes to the feed, and what concerns the link itself to the audit trail.
     func append(
         _ kind: Change.Kind, _ account: AccountID, _ user: UserID, _ provider: ProviderID, version: Int64? = nil,
         patch: String? = nil, problem: AccountProblem.Code? = nil
@@ -156,6 +159,9 @@ final class Transaction {
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, id, kind.rawValue, account, user, provider, now, version, problem?.rawValue, patch)
         wroteChange = true
+        if let action = kind.auditAction {
+            try audit(action, account: account, user: user, provider: provider, detail: problem?.rawValue)
+        }
     }
 }
 

@@ -22,6 +22,8 @@ package final class Database: Sendable {
     package let allowances: RequestAllowanceStore
     package let idempotency: IdempotencyStore
     package let vault: VaultStore
+    package let providers: ProviderStateStore
+    package let audit: AuditTrail
     /// What an operator should know of the file and its directory.
     package let warnings: [String]
 
@@ -65,6 +67,8 @@ package final class Database: Sendable {
         revocations = RevocationOutbox(connections: connections)
         allowances = RequestAllowanceStore(connections: connections)
         idempotency = IdempotencyStore(connections: connections)
+        providers = ProviderStateStore(connections: connections)
+        audit = AuditTrail(connections: connections)
         self.vault = VaultStore(connections: connections)
     }
 

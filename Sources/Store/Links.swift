@@ -8,6 +8,8 @@ package struct NewLink: Sendable {
     package var provider: ProviderID
     package var subject: Subject
     package var credential: Credential
+    /// What was asked for; `nil` where nobody knows.
+    package var requestedScopes: [Scope]?
     package var profile: Profile
     package var nextSyncAt: Timestamp
     /// The user agreed to take over an account that another user holds.
@@ -20,14 +22,15 @@ package struct NewLink: Sendable {
 
     package init(
         sessionID: LinkSessionID? = nil, userID: UserID, provider: ProviderID, subject: Subject,
-        credential: Credential, profile: Profile, nextSyncAt: Timestamp, movesFromOtherUser: Bool = false,
-        completesSession: Bool = true, difference: ProfileDifference? = nil
+        credential: Credential, requestedScopes: [Scope]? = nil, profile: Profile, nextSyncAt: Timestamp,
+        movesFromOtherUser: Bool = false, completesSession: Bool = true, difference: ProfileDifference? = nil
     ) {
         self.sessionID = sessionID
         self.userID = userID
         self.provider = provider
         self.subject = subject
         self.credential = credential
+        self.requestedScopes = requestedScopes
         self.profile = profile
         self.nextSyncAt = nextSyncAt
         self.movesFromOtherUser = movesFromOtherUser

@@ -381,14 +381,14 @@ extension Transaction {
     func syncClaim(_ id: AccountID) throws -> SyncClaim? {
         try db.first(Self.claimSQL, id).map { row in
             var content: ProfileContent?
-            if let claims = row.optionalText(18), let raw = row.optionalText(19) {
+            if let claims = row.optionalText(19), let raw = row.optionalText(20) {
                 content = ProfileContent(claims: claims, raw: raw)
             }
             return SyncClaim(
-                account: try Self.account(row), owner: try row.text(14), leaseUntil: try row.time(15),
-                failures: try row.int(16),
-                validators: try Self.validators(row.text(17)), content: content, contentHash: row.optionalText(20),
-                mapping: try row.text(21), learned: try Self.learned(row, from: 22))
+                account: try Self.account(row), owner: try row.text(15), leaseUntil: try row.time(16),
+                failures: try row.int(17),
+                validators: try Self.validators(row.text(18)), content: content, contentHash: row.optionalText(21),
+                mapping: try row.text(22), learned: try Self.learned(row, from: 23))
         }
     }
 

@@ -8,7 +8,7 @@ extension Transaction {
     static let accountColumns = """
         a.id, a.user_id, a.provider, a.subject, a.status, a.scopes, a.linked_at,
         a.problem_code, a.problem_since, a.problem_detail, a.problem_next_attempt_at,
-        s.synced_at, s.next_sync_at, p.changed_at
+        s.synced_at, s.next_sync_at, p.changed_at, a.requested_scopes
         """
 
     static let accountTables = """
@@ -24,7 +24,8 @@ extension Transaction {
         }
         return LinkedAccount(
             id: try row.id(0), userID: try row.user(1), provider: try row.provider(2), subject: try row.subject(3),
-            status: try row.word(4), scopes: try row.scopes(5), linkedAt: try row.time(6),
+            status: try row.word(4), scopes: try row.scopes(5), requestedScopes: try row.scopes(14),
+            linkedAt: try row.time(6),
             syncedAt: row.optionalTime(11), changedAt: row.optionalTime(13), nextSyncAt: row.optionalTime(12),
             problem: problem)
     }
@@ -90,6 +91,7 @@ extension Transaction {
             UPDATE sync_schedule SET next_sync_at = ?, failures = 0, lease_owner = NULL, lease_until = 0
             WHERE account_id = ?
             """, status == .paused ? nil : withinHorizon(nextSyncAt), account.id)
+        try audit(.accountRelinked, account: account.id, user: account.userID, provider: account.provider)
         if account.statusBeneathPause != .active {
             try append(.accountRecovered, account.id, account.userID, account.provider)
         }

@@ -116,6 +116,10 @@ extension Transaction {
             new.obtainedAt, importDigest, tokens.access, tokens.refresh, row.id)
         if new.scopes != row.scopes {
             try db.run("UPDATE linked_account SET scopes = ? WHERE id = ?", new.scopes, row.id)
+            let change = [row.scopes, new.scopes].map { $0.map(\.rawValue).joined(separator: " ") }
+            try audit(
+                .scopesChanged, account: row.id, user: row.place.user, provider: row.place.provider,
+                detail: change.joined(separator: " -> "))
         }
     }
 }

@@ -7,6 +7,7 @@ import Store
 struct HouseKeeping: Sendable {
     /// How long the feed keeps a change, and a profile's history its versions.
     static let changesKept: Duration = .seconds(90 * 86_400)
+    static let auditKept: Duration = .seconds(400 * 86_400)
 
     private let database: Database
     private let longestWindow: Duration
@@ -25,6 +26,7 @@ struct HouseKeeping: Sendable {
         await purge("expired link sessions") { try await database.linkSessions.purgeExpired() }
         await purge("expired idempotency keys") { try await database.idempotency.purgeExpired() }
         await purge("old changes") { try await database.changes.prune(before: time.now() - Self.changesKept) }
+        await purge("old audit entries") { try await database.audit.prune(before: time.now() - Self.auditKept) }
         await purge("old request counts") { try await database.allowances.purge(longestWindow: longestWindow) }
     }
 

@@ -16,7 +16,9 @@ package final class CurlTransport: Transport {
     /// - Parameter hostAddresses: `name:port:address` entries put into libcurl's DNS cache for good.
     init(_ configuration: OutgoingConfiguration, hostAddresses: [String]) throws {
         try configuration.validate()
-        policy = DestinationPolicy(allowedPrivateHosts: configuration.allowedPrivateHosts)
+        policy = DestinationPolicy(
+            allowedPrivateHosts: configuration.allowedPrivateHosts,
+            configuredAddresses: configuration.configuredAddresses)
         driver = try CurlDriver(
             CurlOptions(configuration: configuration, policy: policy, hostAddresses: hostAddresses))
     }

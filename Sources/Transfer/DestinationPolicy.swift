@@ -2,15 +2,22 @@
 /// the moment a socket is opened to it, so that a name which resolves to a private address, now or on its second
 /// look-up, gets nowhere.
 ///
-/// `https` may go to any port of a public host. A private host has to be allowed by the operator, and only those are
+/// `https` may go to port 443 of a public host, and to another one where the operator's configuration says so: a port that
+/// a document or an answer brings is refused. A private host has to be allowed by the operator, and only those are
 /// spoken to over `http`. Files and other schemes, user names in URLs, names without a dot and the spellings of IPv4
 /// addresses that are not dotted decimal are refused outright.
 package struct DestinationPolicy: Sendable {
     private let allowedNames: Set<String>
     private let allowedAddresses: Set<IPAddress>
+    /// Those with a port of their own.
+    private let configured: Set<Destination>
 
-    /// - Parameter allowedPrivateHosts: names or addresses; IPv6 with or without brackets.
-    package init(allowedPrivateHosts: Set<String> = []) {
+    /// - Parameters:
+    ///   - allowedPrivateHosts: names or addresses; IPv6 with or without brackets.
+    ///   - configuredAddresses: URLs of the configuration; what is none allows nothing.
+    package init(allowedPrivateHosts: Set<String> = [], configuredAddresses: [String] = []) {
+        // What does not read as a URL is refused where it is used.
+        configured = Set(configuredAddresses.compactMap { try? Destination(url: $0) }.filter { $0.port != 443 })
         allowedNames = Set(allowedPrivateHosts.map { Self.withoutTrailingDot($0.lowercased()) })
         allowedAddresses = Set(allowedPrivateHosts.compactMap(Self.address))
     }
@@ -36,6 +43,9 @@ package struct DestinationPolicy: Sendable {
             guard address.isPublic else { throw .destinationRefused(reason: "a private address") }
         } else if Self.isLocal(Self.withoutTrailingDot(destination.host)) {
             throw .destinationRefused(reason: "a local name")
+        }
+        guard destination.port == 443 || configured.contains(destination) else {
+            throw .destinationRefused(reason: "a port other than 443 that the configuration does not say")
         }
         return destination
     }

@@ -13,17 +13,20 @@ package struct OutgoingConfiguration: Sendable {
     /// Names or addresses of private hosts that may be reached, over `http` too. A name stands for whatever it
     /// resolves to; an address may be reached under any name.
     package var allowedPrivateHosts: Set<String>
+    /// URLs that the operator's configuration says: their ports count beside 443, at their host alone.
+    package var configuredAddresses: [String]
     /// Connections open at once to one host and port; further transfers wait, within their own time.
     package var connectionsPerHostMax: Int
 
     package init(
         userAgent: String, caFile: String? = nil, proxy: String? = nil, allowedPrivateHosts: Set<String> = [],
-        connectionsPerHostMax: Int = 32
+        configuredAddresses: [String] = [], connectionsPerHostMax: Int = 32
     ) {
         self.userAgent = userAgent
         self.caFile = caFile
         self.proxy = proxy
         self.allowedPrivateHosts = allowedPrivateHosts
+        self.configuredAddresses = configuredAddresses
         self.connectionsPerHostMax = connectionsPerHostMax
     }
 

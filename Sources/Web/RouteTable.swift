@@ -1,3 +1,4 @@
+import Accounts
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -33,7 +34,10 @@ struct RouteTable {
         let authentication = authentication
         let authorized: Handler = { request, context in
             let key = try authentication.key(for: request, context, scope: scope)
-            return try await handler(APIRequest(http: request, context: context, key: key))
+            let actor = AuditActor(key.id.rawValue, origin: AuditActor.current.origin)
+            return try await AuditActor.$current.withValue(actor) {
+                try await handler(APIRequest(http: request, context: context, key: key))
+            }
         }
         if method == .get { get(path, use: authorized) } else { on(method, path, use: authorized) }
     }

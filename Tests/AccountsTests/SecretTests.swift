@@ -49,6 +49,8 @@ struct SecretTests {
         #expect(secret.description == "[redacted]")
         #expect(secret.debugDescription == "[redacted]")
         #expect(Mirror(reflecting: secret).children.isEmpty)
+        // Nothing encodes it by accident.
+        #expect(!(secret as Any is any Encodable) && !(Self.credential as Any is any Encodable))
         var stream = ""
         print(secret, [secret], to: &stream)
         debugPrint(secret, to: &stream)

@@ -14,6 +14,23 @@ import Testing
                 == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
     }
 
+    /// A smoke test: where the difference lies must not show by much. Best of many runs, so that a busy machine does not
+    /// count.
+    @Test func `security 94: a comparison takes as long for a first byte that differs as for a last`() {
+        let size = 20_000
+        let secret = [UInt8](repeating: 0x41, count: size)
+        func best(_ other: [UInt8]) -> Duration {
+            (0..<40).map { _ in ContinuousClock().measure { _ = constantTimeEqual(secret, other) } }.min() ?? .zero
+        }
+        var first = secret
+        first[0] = 0
+        var last = secret
+        last[size - 1] = 0
+        let (atFirst, atLast, equal) = (best(first), best(last), best(secret))
+        #expect(atFirst * 3 > atLast && atLast * 3 > atFirst, "\(atFirst) \(atLast)")
+        #expect(equal * 3 > atFirst && atFirst * 3 > equal, "\(atFirst) \(equal)")
+    }
+
     @Test func `security 94: constant-time comparison tells equal from unequal`() {
         #expect(constantTimeEqual([], []))
         #expect(constantTimeEqual([1, 2, 3], [1, 2, 3]))

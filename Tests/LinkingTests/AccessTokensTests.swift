@@ -145,7 +145,7 @@ import Transfer
 
     // MARK: - One at a time
 
-    @Test func `security 60: fifty callers of one expired token make one request`() async throws {
+    @Test func `security 60: a hundred callers of one expired token make one request`() async throws {
         let id = try await fixture.link(fixture.credential())
         let barrier = Barrier()
         fixture.site.on("/token") { [site = fixture.site] _ in
@@ -153,15 +153,44 @@ import Transfer
             return site.nextTokens()
         }
         let tokens = try await withThrowingTaskGroup(of: String.self) { group in
-            for _ in 0..<50 {
+            for _ in 0..<100 {
                 group.addTask { try await self.token(id).credential.accessToken.text }
             }
             await barrier.arrivals()
             barrier.open()
             return try await group.reduce(into: []) { $0.append($1) }
         }
-        #expect(tokens == Array(repeating: "EXAMPLE-access-2", count: 50))
+        #expect(tokens == Array(repeating: "EXAMPLE-access-2", count: 100))
         #expect(fixture.tokenRequests.count == 1)
+    }
+
+    /// Idle: the access token has no end, so nothing else would use the refresh token.
+    @Test func `security 67: a refresh token near its end is used, and a new one in its place is left alone`()
+        async throws
+    {
+        let day = Duration.seconds(86_400)
+        let id = try await fixture.link(fixture.credential(lifetime: nil, refreshLifetime: day * 60))
+        time.advance(by: day * 52)
+        #expect(try await token(id).generation == 1)
+        time.advance(by: day * 1.5)
+        fixture.site.on(
+            "/token", 200, [:],
+            #"{"access_token":"EXAMPLE-a","token_type":"Bearer","refresh_token":"EXAMPLE-r","refresh_token_expires_in":5184000}"#
+        )
+        #expect(try await token(id).credential.refreshToken?.text == "EXAMPLE-r")
+        for _ in 0..<10 { #expect(try await token(id).generation == 2) }
+        #expect(fixture.tokenRequests.count == 1)
+    }
+
+    @Test func `security 67: an end that no refresh moves costs a few refreshes, and no account`() async throws {
+        let id = try await fixture.link(fixture.credential(lifetime: nil, refreshLifetime: .seconds(7 * 86_400)))
+        fixture.site.on("/token", 200, [:], #"{"access_token":"EXAMPLE-a","token_type":"Bearer"}"#)
+        for _ in 0..<(7 * 24) {
+            _ = try await token(id)
+            time.advance(by: .seconds(3600))
+        }
+        #expect((1...6).contains(fixture.tokenRequests.count), "\(fixture.tokenRequests.count)")
+        #expect(try await fixture.account(id).status == .active)
     }
 
     @Test func `security 60: two processes on one database make one request`() async throws {

@@ -421,7 +421,7 @@ import Transfer
 
     @Test func `security 58: of many users at once one gets the account`() async throws {
         var journeys: [Journey] = []
-        for number in 0..<20 { journeys.append(try await begin(user: "user-\(number)")) }
+        for number in 0..<50 { journeys.append(try await begin(user: "user-\(number)")) }
         let outcomes = await withTaskGroup(of: LinkCompletion.self) { group in
             for journey in journeys {
                 group.addTask { await self.complete("code=EXAMPLE-code&state=\(journey.state)") }
@@ -429,7 +429,7 @@ import Transfer
             return await group.reduce(into: []) { $0.append($1) }
         }
         #expect(outcomes.compactMap(\.account).count == 1)
-        #expect(outcomes.compactMap(\.failure) == Array(repeating: "account_held", count: 19))
+        #expect(outcomes.compactMap(\.failure) == Array(repeating: "account_held", count: 49))
         #expect(try await everything().count == 1)
     }
 
@@ -570,7 +570,7 @@ import Transfer
     // MARK: - What may be ordered
 
     @Test(arguments: [
-        "//evil.example", "https:evil.example", "/\\evil.example", "javascript:alert(1)",
+        "//evil.example", "/%5cevil.example", "https:evil.example", "/\\evil.example", "javascript:alert(1)",
         "https://app.example.com@evil.example/", "https://app.example.com.evil.example/", "http://app.example.com/",
         "https://app.example.com:8443/", "https://app.example.com\\@evil.example/", "https://app.example.com /", "",
     ]) func `security 26: no link leads anywhere but back to the application`(address: String) async throws {

@@ -35,6 +35,29 @@ import Testing
                 == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
     }
 
+    @Test func `security 1: ten thousand states of the system's own chance never repeat and say nothing`() throws {
+        var seen: Set<String> = []
+        for _ in 0..<10_000 {
+            let request = AuthorizationRequest(
+                server: .example, client: .example(.none), scopes: scopes("openid"), pkce: .s256, sendsNonce: true,
+                random: SystemRandom())
+            let state = request.state.text
+            #expect(Base64URL.decode(state)?.count == 32)
+            #expect(seen.insert(state).inserted)
+            for word in ["client", "op", "rollcall", "callback"] where word.utf8.count > 3 {
+                #expect(!state.lowercased().contains(word))
+            }
+        }
+        // Each bit of the first 128 is set about half of the time.
+        var set = [Int](repeating: 0, count: 128)
+        for state in seen {
+            for (index, byte) in (Base64URL.decode(state) ?? []).prefix(16).enumerated() {
+                for bit in 0..<8 where byte >> UInt8(bit) & 1 == 1 { set[index * 8 + bit] += 1 }
+            }
+        }
+        #expect(set.allSatisfy { (4700...5300).contains($0) }, "\(set)")
+    }
+
     @Test func `security 1, 13, 15: state, verifier and nonce are 43 characters, independent, and never repeat`() throws
     {
         var seen: Set<String> = []

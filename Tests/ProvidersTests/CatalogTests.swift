@@ -116,12 +116,74 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         let manifest = exampleManifest(replacing: [
             ("site: https://example.com", "tenant: {pattern: '.*'}"), ("{site}/", "https://{tenant}.example.com/"),
         ])
-        for value in ["evil.example/", "evil.example#", "evil.example?", "x@evil.example", "x:1", "..", "x%2f"] {
+        for value in [
+            "evil.example/", "evil.example/#", "evil.example#", "evil.example?", "x@evil.example", "x:1", "..", "../..",
+            "%2f", "x%2f", "", " ", "x\r\n", "x\\y", "é",
+        ] {
             let found = try errors(
                 InstanceConfiguration(id: "example", variables: ["tenant": value], clientID: "EXAMPLE"),
                 manifest: manifest)
             #expect(found == ["providers.example.variables.tenant: expected letters, digits and . _ ~ - alone"])
         }
+    }
+
+    @Test(arguments: [
+        "https://evil.example/#", "https://user@evil.example", "https://evil.example/?x", "http://evil.example",
+        "https://evil%2eexample", "https://../..", "file:///etc/passwd", "//evil.example", "evil.example",
+        "https://[::1%25eth0]", "https://evil.example\\@good.example", "https:///evil", "https://evil.example:99999",
+    ])
+    func `security 84: a tenant's address is a plain https URL`(value: String) throws {
+        let found = try errors(
+            InstanceConfiguration(id: "example", variables: ["site": value], clientID: "EXAMPLE"),
+            manifest: exampleManifest())
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("providers.example.variables.site: ") == true, "\(found)")
+    }
+
+    /// Neither environment nor files nor types of a language: what stands in a template is a variable or nothing.
+    @Test(arguments: [
+        ("{site}/token", "{env.HOME}/token"), ("{site}/token", "{HOME}/token"), ("{site}/token", "${HOME}/token"),
+        ("{site}/token", "file:///etc/passwd"), ("name: Example", "name: !!python/object:os.system x"),
+        ("name: Example", "name: !include /etc/passwd"), ("name: Example", "client_secret: EXAMPLE\nname: Example"),
+        ("name: Example", "name: Example\nexec: /bin/true"), ("$.user.id", "$.user.id{env}"),
+        ("{site}/me", "{client_secret}/me"), ("{site}/me", "https://evil.example/{access_token}"),
+    ])
+    func `security 86: a provider file reads nothing and runs nothing`(old: String, new: String) throws {
+        let catalog = try ProviderCatalog(
+            files: [
+                ManifestFile(path: "example.yaml", text: exampleManifest(replacing: [(old, new)])),
+                ManifestFile(path: "other.yaml", text: exampleManifest(replacing: [("id: example", "id: other")])),
+            ],
+            instances: [
+                InstanceConfiguration(id: "example", clientID: "EXAMPLE"),
+                InstanceConfiguration(id: "other", clientID: "EXAMPLE"),
+            ], publicURL: "https://accounts.example.com")
+        #expect(catalog.problems.contains { $0.subject == "example.yaml" })
+        #expect(catalog.providers.map(\.id.rawValue) == ["other"])
+    }
+
+    @Test func `security 87: a stranger's file shares no registration, redirect URI or secret with another provider`()
+        throws
+    {
+        // It claims the endpoints of the other one, which no instance's credentials follow.
+        let catalog = try ProviderCatalog(
+            files: [
+                ManifestFile(path: "example.yaml", text: exampleManifest()),
+                ManifestFile(
+                    path: "stranger.yaml", text: exampleManifest(replacing: [("id: example", "id: stranger")])),
+            ],
+            instances: [
+                InstanceConfiguration(id: "example", clientID: "EXAMPLE-id", clientSecret: Secret("EXAMPLE-secret")),
+                InstanceConfiguration(id: "stranger"),
+                InstanceConfiguration(id: "second", manifest: "stranger", clientID: "EXAMPLE-2"),
+            ], publicURL: "https://accounts.example.com")
+        let providers = catalog.providers
+        #expect(providers.map(\.id.rawValue) == ["example", "stranger", "second"])
+        #expect(Set(providers.map(\.client.redirectURI)).count == 3)
+        #expect(providers.map(\.client.clientID) == ["EXAMPLE-id", "", "EXAMPLE-2"])
+        #expect(providers.map { $0.client.clientSecret == nil } == [false, true, true])
+        #expect(!providers[1].isReady && providers[1].missing.contains("client_id"))
+        #expect(Set(providers.map(\.fingerprint)).count == 3)
     }
 
     @Test func `wrong settings of an instance are told all at once`() throws {

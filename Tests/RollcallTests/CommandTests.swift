@@ -20,8 +20,9 @@ import Testing
 
     private static let commands = [
         "serve", "demo", "sync", "simulator", "migrate", "accounts list", "accounts show", "accounts import",
-        "accounts export", "accounts unlink", "providers list", "providers check", "providers schema", "keys create",
-        "keys list", "keys revoke", "vault rotate", "vault verify", "vault retire", "config show",
+        "accounts export", "accounts unlink", "providers list", "providers check", "providers accept",
+        "providers schema", "keys create", "keys list", "keys revoke", "vault rotate", "vault verify", "vault retire",
+        "audit", "config show",
     ]
 
     @Test(arguments: commands)
@@ -178,6 +179,23 @@ import Testing
         #expect(try folder.mode("rollcall-data") == 0o700)
         #expect(try folder.mode("rollcall-data/rollcall.sqlite") == 0o600)
         #expect(try folder.mode("rollcall-data/master.key") == 0o600)
+    }
+
+    @Test func `security 99: the audit trail names who gave a command`() async throws {
+        let made = try await run("keys", "create", "app", "--scope", "accounts:read", "--json")
+        let object = try #require(try made.objects().first)
+        let id = try #require(object["id"] as? String)
+        let secret = try #require(object["secret"] as? String)
+        #expect(try await run("keys", "revoke", id).status == 0)
+        let lines = try await run("audit")
+        #expect(lines.status == 0)
+        let rows = lines.output.split(separator: "\n")
+        #expect(rows.count == 2)
+        #expect(rows.first?.contains("api_key.revoked  operator:") == true, "\(lines.output)")
+        #expect(rows.last?.hasSuffix("detail=\(id)") == true && !lines.output.contains(secret))
+        #expect(try await run("audit", "--limit", "1", "--json").objects().count == 1)
+        #expect(try await run("audit", "--account", "acc_00000000000000000000000000").output == "")
+        #expect(try await run("providers", "accept", "github").status == 1)
     }
 
     @Test func `security 93: an API key is shown once, listed without its secret, and revoked`() async throws {

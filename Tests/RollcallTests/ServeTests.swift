@@ -203,6 +203,36 @@ import Testing
         }
     }
 
+    @Test func `security 14, 99: the log tells of a provider without PKCE, the audit trail of a changed one`()
+        async throws
+    {
+        let manifest = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent().appending(
+                path: "../../Tests/Interop/providers.d/library.yaml"), encoding: .utf8)
+        try FileManager.default.createDirectory(
+            atPath: folder.path("providers.d"), withIntermediateDirectories: true)
+        try folder.write(
+            "providers.d/library.yaml",
+            manifest.replacing("scopes: [profile, mail]", with: "scopes: [profile, mail], pkce: none"))
+        for clientID in ["EXAMPLE-1", "EXAMPLE-1", "EXAMPLE-2"] {
+            try folder.write(
+                "rollcall.yaml",
+                "providers_directory: providers.d\nproviders: {library: {client_id: \(clientID), client_secret: EXAMPLE}}"
+            )
+            let program = try serve()
+            defer { program.signal(SIGKILL) }
+            _ = try await port(of: program)
+            program.signal(SIGTERM)
+            #expect(await program.end() == 0)
+            #expect(program.log.contains("A provider is used without PKCE  provider=library"), "\(program.log)")
+        }
+        let audit = try await Program.run("audit", "--json", in: folder)
+        #expect(audit.status == 0)
+        let entries = try audit.objects()
+        #expect(entries.map { $0["action"] as? String } == ["provider.changed", "provider.added"])
+        #expect(entries.allSatisfy { $0["actor"] as? String == "service" && $0["provider"] as? String == "library" })
+    }
+
     @Test func `the first lines say what it runs with and what is not ready`() async throws {
         try folder.write(
             "rollcall.yaml", "providers: {github: {client_id: EXAMPLE, client_secret: EXAMPLE-hunter2}, discord: }")

@@ -1,6 +1,7 @@
 /// What the migrations make of an empty file: a change to it is a new migration, an upgrade test, and this text.
 let goldenSchema = #"""
     CREATE INDEX api_key_prefix ON api_key (prefix);
+    CREATE INDEX audit_account ON audit (account_id, sequence) WHERE account_id IS NOT NULL;
     CREATE INDEX change_account ON change (account_id, sequence);
     CREATE INDEX credential_key ON credential (key_id);
     CREATE INDEX credential_refresh_started ON credential (refresh_started_at) WHERE refresh_started_at IS NOT NULL;
@@ -40,6 +41,18 @@ let goldenSchema = #"""
         last_used_at INTEGER,
         revoked_at INTEGER
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE audit (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        action TEXT NOT NULL CHECK (action <> ''),
+        actor TEXT NOT NULL CHECK (actor <> ''),
+        -- The address that the request came from.
+        origin TEXT,
+        account_id TEXT,
+        user_id TEXT,
+        provider TEXT,
+        detail TEXT
+    ) STRICT;
     CREATE TABLE change (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE CHECK (id GLOB 'chg_*'),
@@ -123,7 +136,7 @@ let goldenSchema = #"""
         problem_code TEXT,
         problem_since INTEGER,
         problem_detail TEXT,
-        problem_next_attempt_at INTEGER,
+        problem_next_attempt_at INTEGER, requested_scopes TEXT NOT NULL DEFAULT '',
         UNIQUE (provider, subject),
         CHECK ((problem_code IS NULL) = (problem_since IS NULL) AND (problem_code IS NULL) = (problem_detail IS NULL)),
         CHECK (status <> 'needs_relink' OR problem_code IS NOT NULL),
@@ -163,6 +176,15 @@ let goldenSchema = #"""
         raw TEXT NOT NULL CHECK (json_valid(raw) AND json_type(raw) = 'object'),
         UNIQUE (provider, subject)
     ) STRICT;
+    CREATE TABLE provider_configuration (
+        provider TEXT NOT NULL PRIMARY KEY,
+        fingerprint TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE provider_metadata (
+        provider TEXT NOT NULL PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        document TEXT NOT NULL CHECK (json_valid(document))
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE provider_pause (
         provider TEXT NOT NULL PRIMARY KEY,
         until INTEGER NOT NULL,
@@ -215,6 +237,21 @@ let goldenSchema = #"""
         -- {"request name": {"etag": …, "last_modified": …}}
         validators TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(validators))
     , mapping TEXT NOT NULL DEFAULT '', change_shape REAL, change_rate REAL, reads REAL NOT NULL DEFAULT 0, reads_at INTEGER NOT NULL DEFAULT 0, plan_interval REAL, plan_share REAL, plan_clamped INTEGER NOT NULL DEFAULT 0 CHECK (plan_clamped IN (0, 1)), plan_weight REAL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+    WHEN old.at > (SELECT at FROM audit ORDER BY sequence DESC LIMIT 1) - 7776000000 BEGIN
+        SELECT raise(ABORT, 'the audit trail is only added to');
+    END;
+    CREATE TRIGGER audit_key_added AFTER INSERT ON key_check WHEN (SELECT count(*) FROM key_check) > 1 BEGIN
+        INSERT INTO audit (at, action, actor, detail)
+            VALUES (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), 'key.added', 'operator', new.key_id);
+    END;
+    CREATE TRIGGER audit_key_retired AFTER DELETE ON key_check BEGIN
+        INSERT INTO audit (at, action, actor, detail)
+            VALUES (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), 'key.retired', 'operator', old.key_id);
+    END;
+    CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN
+        SELECT raise(ABORT, 'the audit trail is only added to');
+    END;
     CREATE TRIGGER linked_account_deleted AFTER DELETE ON linked_account BEGIN
         UPDATE account_count SET accounts = accounts - 1 WHERE provider = old.provider AND status = old.status;
     END;

@@ -68,8 +68,8 @@ import Testing
         ("https://example.com/a@b?c@d", "example.com", 443), ("https://[64:ff9b::8.8.8.8]/", "64:ff9b::8.8.8.8", 443),
         ("https://[2002:808:808::1]/", "2002:808:808::1", 443), ("https://1a.example/", "1a.example", 443),
     ])
-    func `lets https to public hosts pass, on any port`(url: String, host: String, port: Int) throws {
-        let destination = try DestinationPolicy().check(url: url)
+    func `lets https to public hosts pass, on 443 and a configured port`(url: String, host: String, port: Int) throws {
+        let destination = try DestinationPolicy(configuredAddresses: [url]).check(url: url)
         #expect(destination.scheme == .https)
         #expect(destination.host == host)
         #expect(destination.port == port)
@@ -107,11 +107,32 @@ import Testing
         #expect(!policy.permits(`public`, for: clear), "nothing goes to the Internet in the clear")
     }
 
+    /// 8443 at one host is configured, as for an issuer of one's own.
+    @Test(arguments: [
+        "https://example.com:8443/", "https://idp.example:8444/", "https://idp.example:80/", "https://idp.example:22/",
+        "https://sub.idp.example:8443/", "https://idp.example.:8443/", "https://93.184.215.14:8443/",
+        "https://[2606:4700::1111]:8443/",
+    ])
+    func `security 83: refuses ports that the configuration does not say`(url: String) throws {
+        let policy = DestinationPolicy(
+            allowedPrivateHosts: ["127.0.0.1"],
+            configuredAddresses: [
+                "https://idp.example:8443/realms/a", "https://example.com/", "{userinfo_endpoint}", "",
+            ])
+        _ = try policy.check(url: "https://idp.example:8443/realms/a/protocol/openid-connect/token")
+        _ = try policy.check(url: "https://idp.example/")
+        _ = try policy.check(url: "https://example.com:443/")
+        let failure = #expect(throws: TransferError.self) { try policy.check(url: url) }
+        #expect(
+            failure == .destinationRefused(reason: "a port other than 443 that the configuration does not say"),
+            "\(url): \(String(describing: failure))")
+    }
+
     @Test func `takes URLs of one scheme, host and port for one origin`() throws {
         let policy = DestinationPolicy(allowedPrivateHosts: ["127.0.0.1"])
         let origin = try policy.check(url: "https://api.example.com/a?b")
         #expect(try policy.check(url: "HTTPS://API.example.com:443/c") == origin)
-        #expect(try policy.check(url: "https://api.example.com:444/") != origin)
+        #expect(try Destination(url: "https://api.example.com:444/") != origin)
         #expect(try policy.check(url: "https://api.example.com./") != origin)
         #expect(try policy.check(url: "https://127.0.0.1:80/") != policy.check(url: "http://127.0.0.1:80/"))
     }
@@ -134,7 +155,8 @@ import Testing
         let server = try LoopbackServer.answering(.response())
         defer { server.stop() }
         let transport = try makeTransport(
-            allowing: [], hostAddresses: ["rebound.example:\(server.port):\(address)"])
+            allowing: [], configured: ["https://rebound.example:\(server.port)/"],
+            hostAddresses: ["rebound.example:\(server.port):\(address)"])
         let failure = await transport.failure(TransferRequest(.get, "https://rebound.example:\(server.port)/"))
         guard case .destinationRefused(let reason)? = failure else {
             Issue.record("\(String(describing: failure))")

@@ -5,12 +5,12 @@ import Testing
 /// A transport that may reach the loopback servers of these tests.
 func makeTransport(
     allowing hosts: Set<String> = ["127.0.0.1", "localhost"], caFile: String? = nil, proxy: String? = nil,
-    connectionsPerHostMax: Int = 32, hostAddresses: [String] = []
+    configured addresses: [String] = [], connectionsPerHostMax: Int = 32, hostAddresses: [String] = []
 ) throws -> CurlTransport {
     try CurlTransport(
         OutgoingConfiguration(
             userAgent: "rollcall-tests/1", caFile: caFile, proxy: proxy, allowedPrivateHosts: hosts,
-            connectionsPerHostMax: connectionsPerHostMax), hostAddresses: hostAddresses)
+            configuredAddresses: addresses, connectionsPerHostMax: connectionsPerHostMax), hostAddresses: hostAddresses)
 }
 
 extension CurlTransport {

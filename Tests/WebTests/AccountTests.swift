@@ -57,6 +57,48 @@ import Transfer
         }
     }
 
+    @Test func `security 41: an account that was granted less than asked for says what it lacks`() async throws {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            let browser = Browser(service: service)
+            let state = try await browser.start(
+                try await service.linkPath(#"{"user_id":"42","provider":"alpha","scopes":["email"]}"#))
+            _ = try await browser.get("/callback/alpha?code=EXAMPLE&state=\(state)")
+            let list = try await service.call("GET", "/v1/users/42/accounts", key: key).json()
+            #expect(list["data"]?.array?.first?["scopes"] == ["profile"])
+            #expect(list["data"]?.array?.first?["missing_scopes"] == ["email"])
+        }
+    }
+
+    @Test func `security 99: links made in a browser and ended by a key are entered as such`() async throws {
+        try await Service.run { service in
+            let (key, secret) = try await service.database.apiKeys.create(
+                name: "app", scopes: [.accountsWrite, .linksWrite])
+            let id = try await service.link(user: "42")
+            #expect(try await service.call("DELETE", "/v1/accounts/\(id)", key: secret.reveal { $0 }).status == 204)
+            let entries = try await service.database.audit.entries(account: id, limit: 10)
+            #expect(entries.map(\.action) == ["account.unlinked", "account.linked"])
+            #expect(entries.map(\.actor.name) == [key.id.rawValue, "user"])
+            #expect(entries.allSatisfy { $0.actor.origin == "127.0.0.1" })
+        }
+    }
+
+    @Test func `security 14: a provider without PKCE is shown as one`() async throws {
+        var options = Service.Options()
+        options.manifests["beta"] = Service.beta.replacingOccurrences(
+            of: "scopes: [profile]}", with: "scopes: [profile], pkce: none}")
+        try await Service.run(options) { service in
+            let key = try await service.key(.accountsRead)
+            let list = try await service.call("GET", "/v1/providers", key: key).json()["data"]?.array
+            #expect(list?.prefix(2).map { $0["pkce"]?.string } == ["S256", "none"])
+            let path = try await service.linkPath(#"{"user_id":"42","provider":"beta"}"#)
+            let browser = Browser(service: service)
+            let csrf = try #require(try await browser.get(path).csrf)
+            let query = try await browser.post(path, "csrf=\(csrf)").queryOfLocation
+            #expect(query["code_challenge"] == nil && query["code_challenge_method"] == nil)
+        }
+    }
+
     @Test func `a broken account says why, since when and who has to act`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()

@@ -141,6 +141,28 @@ import Transfer
         return ("GET", [], query)
     }
 
+    @Test(arguments: [
+        "access_denied", "server_error", "temporarily_unavailable", "interaction_required", "login_required",
+        "invalid_scope", "unknown_thing", "%3Cscript%3E", "%00", String(repeating: "x", count: 5000),
+    ])
+    func `security 22: an error of the provider is a page, uses the state up and harms no link`(error: String)
+        async throws
+    {
+        try await Service.run { service in
+            let held = try await service.link(user: "42")
+            let browser = Browser(service: service)
+            let state = try await browser.start(try await service.linkPath(Self.session))
+            let asked = service.tokenRequests.count
+            let response = try await browser.get("/callback/alpha?error=\(error)&state=\(state)")
+            #expect([200, 400].contains(response.status))
+            #expect(response["content-type"] == "text/html; charset=utf-8")
+            #expect(response.text.contains("<h1") && !response.text.contains("<script"))
+            #expect(try await browser.get("/callback/alpha?code=abc&state=\(state)").status == 400)
+            #expect(service.tokenRequests.count == asked)
+            #expect(try await service.database.accounts.account(held)?.status == .active)
+        }
+    }
+
     @Test func `security 94: bad states all look the same`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)

@@ -38,6 +38,51 @@ import Transfer
         }
     }
 
+    @Test func `security 17: the redirect URI is the configured one, whatever host a request names`() async throws {
+        try await Service.run { service in
+            for field in [
+                ("Host", "evil.example"), ("X-Forwarded-Host", "evil.example"), ("Forwarded", "host=evil.example"),
+                ("X-Forwarded-Proto", "http"), ("X-Original-URL", "/evil"),
+            ] {
+                let browser = Browser(service: service)
+                let path = try await service.linkPath(Self.session)
+                let csrf = try #require(try await browser.get(path, [field]).csrf)
+                let response = try await browser.post(path, "csrf=\(csrf)", [field])
+                #expect(
+                    response.queryOfLocation["redirect_uri"] == "https://accounts.example.com/callback/alpha",
+                    "\(field)")
+                #expect(response["location"]?.contains("evil") == false)
+                let state = try #require(response.queryOfLocation["state"])
+                let done = try await browser.get("/callback/alpha?code=EXAMPLE&state=\(state)", [field])
+                #expect(done["location"] == "/linked")
+                let form = FormParameters(bytes: service.tokenRequests.last?.body?.bytes ?? [])
+                #expect(form?["redirect_uri"] == "https://accounts.example.com/callback/alpha")
+            }
+        }
+    }
+
+    /// A link is as old as the application's own look at its user: after ten minutes nothing is linked or unlinked by it.
+    @Test func `security 105: after ten minutes a link neither links nor unlinks`() async throws {
+        try await Service.run { service in
+            let mine = try await service.link(user: "42")
+            let browser = Browser(service: service)
+            let path = try await service.linkPath(#"{"user_id":"42"}"#)
+            let csrf = try #require(try await browser.get(path).csrf)
+            let state = try await browser.start(path, provider: "beta")
+            service.time.advance(by: .seconds(601))
+            #expect(try await browser.post(path, "csrf=\(csrf)&unlink=\(mine)&confirmed=yes").status == 404)
+            #expect(try await browser.post(path, "csrf=\(csrf)&provider=beta").status == 404)
+            #expect(try await browser.get("/callback/beta?code=EXAMPLE&state=\(state)").status == 400)
+            let accounts = try await service.database.accounts.accounts(of: try #require(UserID("42")), limit: 10)
+            #expect(accounts.items.map(\.account.id) == [mine])
+            // Keys are made on the command line alone.
+            let key = try await service.fullKey()
+            for target in ["/v1/keys", "/v1/api-keys"] {
+                #expect(try await service.call("POST", target, key: key, json: "{}").status == 404)
+            }
+        }
+    }
+
     @Test func `security 27: what stands in the link's query reaches nobody`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)

@@ -49,6 +49,9 @@ struct Service: Sendable {
         var timeouts = WebServer.Settings.Timeouts()
         var manifests = Service.manifests
         var alphaName = "Alpha"
+        var instances: [InstanceConfiguration] = []
+        /// Asked before the providers that every test has.
+        var reply: @Sendable (TransferRequest) async -> ScriptedTransport.Answer? = { _ in nil }
     }
 
     static let manifests = ["alpha": alpha, "beta": beta]
@@ -84,7 +87,10 @@ struct Service: Sendable {
         let log = LogRecorder()
         let logger = Logger(label: "test") { _ in log }
         let world = World()
-        let transport = ScriptedTransport { request in await reply(to: request, world) }
+        let transport = ScriptedTransport { request in
+            if let answer = await options.reply(request) { return answer }
+            return await reply(to: request, world)
+        }
         let catalog = try ProviderCatalog(
             files: options.manifests.map { ManifestFile(path: $0.key + ".yaml", text: $0.value) },
             instances: [
@@ -94,7 +100,7 @@ struct Service: Sendable {
                     id: "gamma", manifest: "oidc", variables: ["issuer": "https://gamma.example"],
                     clientID: "EXAMPLE-gamma", clientSecret: Secret("EXAMPLE-secret")),
                 InstanceConfiguration(id: "github"),
-            ], publicURL: options.publicURL)
+            ] + options.instances, publicURL: options.publicURL)
         let providerClient = ProviderClient(
             transport: transport, database: database, time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: providerClient, time: time, logger: logger)

@@ -169,6 +169,9 @@ extension LinkedAccount {
         for (name, time) in [("synced_at", syncedAt), ("changed_at", changedAt), ("next_sync_at", nextSyncAt)] {
             if let time { object[name] = .string(time.rfc3339) }
         }
+        if !missingScopes.isEmpty {
+            object["missing_scopes"] = .array(missingScopes.map { .string($0.rawValue) })
+        }
         if let problem {
             var shown: JSONObject = [
                 "code": .string(problem.code.rawValue), "since": .string(problem.since.rfc3339),

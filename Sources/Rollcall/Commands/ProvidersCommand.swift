@@ -6,11 +6,12 @@ import JSON
 import Linking
 import OAuth
 import Providers
+import Store
 
 struct ProvidersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "providers", abstract: "Which providers there are, and what each still needs.",
-        subcommands: [List.self, Check.self, Schema.self])
+        subcommands: [List.self, Check.self, Accept.self, Schema.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -122,7 +123,7 @@ struct ProvidersCommand: AsyncParsableCommand {
 
         private func ask(_ provider: Provider, _ configuration: ServiceConfiguration) async -> Bool {
             do {
-                let probe = try ProviderProbe(configuration)
+                let probe = try ProviderProbe(configuration, provider)
                 let findings = await probe.examine(provider)
                 await probe.close()
                 for finding in findings { Terminal.say((finding.isGood ? "✓ " : "✗ ") + finding.text) }
@@ -130,6 +131,30 @@ struct ProvidersCommand: AsyncParsableCommand {
             } catch {
                 Terminal.say("✗ Outgoing HTTP can't be set up: \(error)")
                 return false
+            }
+        }
+    }
+
+    struct Accept: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Accept that an issuer's endpoints moved to another host.",
+            discussion: """
+                Example:  rollcall providers accept corp
+
+                A running service goes by the old endpoints until then, and says so in the log once an hour; within an \
+                hour it takes the new ones, at once after a restart. Ask the people who run the issuer first.
+                """)
+
+        @Argument(help: "A configured provider.") var id: String
+        @OptionGroup var options: ConfigurationOptions
+
+        func run() async throws {
+            try await withDatabase(options) { database in
+                guard let id = ProviderID(id), try await database.providers.forgetMetadata(of: id) else {
+                    Terminal.note("No metadata document of '\(id)' is held; the next one is accepted as it is.")
+                    throw ExitCode.someFailed
+                }
+                Terminal.note("The next metadata document of \(id) is accepted, wherever its endpoints are.")
             }
         }
     }

@@ -77,6 +77,7 @@ extension LinkedAccount {
             ("linked_at", .time(linkedAt)), ("synced_at", .time(syncedAt)), ("changed_at", .time(changedAt)),
             ("next_sync_at", .time(nextSyncAt)),
         ]
+        if !missingScopes.isEmpty { members.append(("missing_scopes", .strings(missingScopes.map(\.rawValue)))) }
         if let problem { members.append(("problem", problem.output)) }
         if let claims { members.append(("claims", .stored(claims))) }
         return .object(members)

@@ -23,7 +23,9 @@ struct Conventions: RouterMiddleware {
         var response: Response
         do {
             try Self.checkTarget(request)
-            response = try await next(request, context)
+            // Whoever calls with a key is named by it as soon as the key is found good.
+            let actor = AuditActor("user", origin: site.client(of: request, context)?.description)
+            response = try await AuditActor.$current.withValue(actor) { [context] in try await next(request, context) }
         } catch {
             response = answer(to: error, request, context)
         }

@@ -1,0 +1,18 @@
+import OAuth
+
+extension Provider {
+    /// Every URL that the operator's files say, filled in: what a metadata document adds is not among them.
+    package var configuredAddresses: [String] {
+        var addresses = [
+            issuer, endpoints.authorization, endpoints.token, tokenDialect.refresh.endpoint,
+            deviceAuthorizationEndpoint,
+            introspectionEndpoint,
+        ].compactMap(\.self)
+        switch endpoints.revocation {
+        case .discovered, .none: break
+        case .rfc7009(let endpoint, _): if let endpoint { addresses.append(endpoint) }
+        case .request(let request): addresses.append(request.url)
+        }
+        return addresses + mapping.requests.filter { !$0.isUserinfo }.map(\.url.text)
+    }
+}
