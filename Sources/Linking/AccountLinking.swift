@@ -145,7 +145,8 @@ package struct AccountLinking: Sendable {
         let issuer: String?
         let parameters: [String: String]
         do {
-            (state, answer, issuer) = try AuthorizationResponse.read(query: query)
+            (state, answer, issuer) = try AuthorizationResponse.read(
+                query: query, names: provider.callbackParameterNames)
             parameters = try AuthorizationResponse.parameters(provider.keptParameters.map(\.name), of: query)
         } catch {
             log("A callback is refused", id, "invalid_callback", detail: "\(error)")
@@ -232,6 +233,10 @@ package struct AccountLinking: Sendable {
                 server: server, client: client, dialect: dialect, moment: self.client.moment)
         }
         let claims = try await verifiedClaims(response, pending, server: server, provider: provider)
+        let kept: JSONObject
+        do { kept = try provider.kept(of: response) } catch {
+            throw LinkFailure("provider_error", "The answer can't be used: \(error).")
+        }
         if provider.tokenDialect.exchange != nil {
             let short = response.credential
             response = try await exchange(pending, server: server, provider: provider) { client, dialect in
@@ -242,7 +247,7 @@ package struct AccountLinking: Sendable {
             response.credential = short.refreshed(by: response.credential)
         }
         let profile = try await keepingCallback(
-            try await firstProfile(response.credential, claims, callback, provider: provider),
+            try await firstProfile(response.credential, claims, callback: callback, token: kept, provider: provider),
             user: pending.session.userID, provider: provider)
         return try await store(response.credential, profile, pending, provider: provider)
     }
@@ -312,11 +317,11 @@ package struct AccountLinking: Sendable {
     }
 
     private func firstProfile(
-        _ credential: Credential, _ claims: JSONObject?, _ callback: JSONObject, provider: Provider
+        _ credential: Credential, _ claims: JSONObject?, callback: JSONObject, token: JSONObject, provider: Provider
     ) async throws(LinkFailure) -> Profile {
         switch await profiles.fetch(
             provider: provider, account: nil, credential: credential, idTokenClaims: claims, callback: callback,
-            urgency: .callerWaits)
+            token: token, urgency: .callerWaits)
         {
         case .profile(let profile, _): return profile
         case .notModified: throw LinkFailure("profile_unavailable", "The provider answers 304 to a first request.")

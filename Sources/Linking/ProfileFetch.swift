@@ -35,9 +35,10 @@ package struct ProfileFetch: Sendable {
     ///   - account: `nil` while a link is not complete.
     ///   - idTokenClaims: of the verified ID token, where the link brought one.
     ///   - callback: what was kept of the link's callback; a sync has it from `previous`.
+    ///   - token: what was kept of the token endpoint's answer; so too.
     package func fetch(
         provider: Provider, account: AccountID?, credential: Credential, previous: Previous = Previous(),
-        idTokenClaims: JSONObject? = nil, callback: JSONObject? = nil, urgency: Urgency
+        idTokenClaims: JSONObject? = nil, callback: JSONObject? = nil, token: JSONObject? = nil, urgency: Urgency
     ) async -> ProfileFetchResult {
         let server: AuthorizationServer
         do { server = try await servers.server(for: provider, urgency: urgency) } catch {
@@ -52,6 +53,8 @@ package struct ProfileFetch: Sendable {
         if let stored = known["id_token"] { responses["id_token"] = stored }
         let kept = callback ?? known["callback"]?.object ?? JSONObject()
         responses["callback"] = .object(kept)
+        let keptOfToken = token ?? known["token"]?.object ?? JSONObject()
+        responses["token"] = .object(keptOfToken)
         var validators: [String: Validators] = [:]
         var freshFor: Duration?
         var isModified = known.isEmpty || !isMappedAlike
@@ -60,7 +63,7 @@ package struct ProfileFetch: Sendable {
             return .failed(.resource(.insufficientScope))
         }
         let requests = provider.profileRequests(
-            server: server, credential: credential, validators: usable, callback: kept)
+            server: server, credential: credential, validators: usable, callback: kept, token: keptOfToken)
         for request in requests {
             let response: TransferResponse
             do {

@@ -13,13 +13,18 @@ package enum AuthorizationResponse: Sendable, Equatable {
     /// Reads the raw query (without `?`), strictly. A code that comes with an error is not used. Parameters that are not
     /// ours are ignored, those that are may stand once (§3.1). `state` is what came, to be looked up; nothing here
     /// says that it is genuine.
+    /// - Parameter names: the provider's own names of standard parameters.
     package static func read(
-        query: String
+        query: String, names: [String: String] = [:]
     ) throws(AuthorizationResponseError) -> (state: String, response: AuthorizationResponse, issuer: String?) {
         guard query.utf8.count <= queryBytesMax else { throw .tooLong }
         guard let pairs = FormEncoding.decode(query) else { throw .malformed }
         var values: [String: String] = [:]
-        for (name, value) in pairs where known.contains(name) {
+        let own = Dictionary(names.map { ($0.value, $0.key) }) { first, _ in first }
+        for (stated, value) in pairs {
+            guard let name = own[stated] ?? (names[stated] == nil ? stated : nil), known.contains(name) else {
+                continue
+            }
             guard values.updateValue(value, forKey: name) == nil else { throw .duplicateParameter(name) }
         }
         if let name = ["access_token", "id_token", "token"].first(where: { values[$0] != nil }) {

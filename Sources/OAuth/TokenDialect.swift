@@ -62,6 +62,8 @@ package struct TokenDialect: Sendable {
     /// The names that lead to a standard member which lies further inside.
     package var memberPaths: [String: [String]] = [:]
     package var lifetimeUnit = LifetimeUnit.seconds
+    /// Members that are handed on as they came, beside the object's or the document's own.
+    package var keptMembers: [String] = []
     /// Values of `token_type` that mean Bearer besides `Bearer`; compared without case.
     package var bearerTokenTypes: [String]
     /// Assumed where the answer says nothing of the access token's lifetime.

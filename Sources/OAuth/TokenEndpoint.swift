@@ -1,5 +1,5 @@
 package import Accounts
-import JSON
+package import JSON
 package import Transfer
 
 /// A success of the token endpoint (RFC 6749 §5.1).
@@ -7,10 +7,13 @@ package struct AccessTokenResponse: Sendable {
     package var credential: Credential
     /// Not verified yet: `IDToken.verify` does that.
     package var idToken: Secret?
+    /// The dialect's `keptMembers`, those that are there.
+    package var kept: JSONObject
 
-    package init(credential: Credential, idToken: Secret?) {
+    package init(credential: Credential, idToken: Secret?, kept: JSONObject = JSONObject()) {
         self.credential = credential
         self.idToken = idToken
+        self.kept = kept
     }
 }
 

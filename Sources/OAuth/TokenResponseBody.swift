@@ -121,8 +121,16 @@ struct TokenResponseBody {
             expiresAt: accessTokenLifetime.map { requestedAt + $0 }, refreshToken: refreshToken,
             refreshTokenExpiresAt: refreshTokenLifetime.map { requestedAt + $0 },
             scopes: Self.scopes(member("scope")) ?? requestedScopes, obtainedAt: requestedAt)
-        return AccessTokenResponse(
-            credential: credential, idToken: try token(member("id_token"), "id_token"))
+        let idToken = try token(member("id_token"), "id_token")
+        // What is kept is shown: nothing that has a token inside, wherever the manifest looks for one.
+        let secrets = [accessToken, refreshToken, idToken].compactMap { $0?.reveal { $0 } }
+        var kept = JSONObject()
+        for name in dialect.keptMembers {
+            guard let value = members[name] ?? document[name], value != .null else { continue }
+            let text = value.text
+            if !secrets.contains(where: { text.contains($0) }) { kept[name] = value }
+        }
+        return AccessTokenResponse(credential: credential, idToken: idToken, kept: kept)
     }
 
     /// `nil` for missing and empty. Anything but visible ASCII would not survive a header field (RFC 6749 appendix A.12).

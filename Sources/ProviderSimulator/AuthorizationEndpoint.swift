@@ -116,10 +116,16 @@ extension Site {
                 lifetime: state.switches.codeLifetime, now: call.now)
             return (code, state.switches)
         }
-        var reply = Reply.redirect(
-            draft.redirectURI,
-            [(rules.codeParameter, code)] + (draft.state.map { [("state", $0)] } ?? [])
-                + rules.responseParameters(draft, scopes: scopes) + issuerParameter(switches, call))
+        let parameters =
+            [(rules.codeParameter, code)] + (draft.state.map { [(rules.stateParameter, $0)] } ?? [])
+            + rules.responseParameters(draft, scopes: scopes) + issuerParameter(switches, call)
+        var reply: Reply
+        if let posted = rules.postedParameters {
+            reply = .html(
+                200, ConsentPage.form(to: draft.redirectURI, parameters + posted.map { ($0.key, $0.value) }))
+        } else {
+            reply = .redirect(draft.redirectURI, parameters)
+        }
         reply.set("set-cookie", "simulated_person=\(person); Path=/\(name); HttpOnly; SameSite=Lax")
         return reply
     }

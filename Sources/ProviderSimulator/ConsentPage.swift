@@ -64,6 +64,18 @@ struct ConsentPage {
                 """)
     }
 
+    /// The authorization response as a form that a browser with scripts would send by itself (OAuth 2.0 Form Post
+    /// Response Mode §2).
+    static func form(to uri: String, _ parameters: [(String, String)]) -> String {
+        let inputs = parameters.map { name, value in
+            "<input type=\"hidden\" name=\"\(escaped(name))\" value=\"\(escaped(value))\">"
+        }
+        return """
+            <!doctype html><title>Simulated answer</title><h1>Back to the application</h1>
+            <form method="post" action="\(escaped(uri))">\(inputs.joined())<button>Continue</button></form>
+            """
+    }
+
     private static func host(of uri: String) -> String {
         guard let scheme = uri.firstRange(of: "://") else { return uri }
         return String(uri[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" })

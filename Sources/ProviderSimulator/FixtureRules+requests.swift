@@ -24,6 +24,8 @@ extension FixtureRules {
     }
 
     var codeParameter: String { fixture.codeName }
+    var stateParameter: String { fixture.stateName }
+    var postedParameters: [String: String]? { fixture.postedParameters }
     var wantsState: Bool { fixture.wantsState }
 
     // MARK: Tokens

@@ -88,6 +88,7 @@ struct FixtureRules: SiteRules {
                     .init(
                         accessToken: issued.accessToken, refreshToken: issued.refreshToken,
                         expiresIn: issued.accessLifetime, scopes: issued.scopes, idToken: idToken,
+                        base: self.issuer(base: call.base),
                         isRefreshed: issued.isRefreshed)))
         }
         let scope = issued.scopes.joined(separator: String(fixture.scopeSeparator))

@@ -28,8 +28,12 @@ package struct SimulatedFixtureSite: Sendable {
     package var responseType: String? = "code"
     /// Returns no `state`, and compares redirect URIs without their query.
     package var ignoresState = false
-    /// What the authorization response calls the code.
+    /// What the authorization response calls the code, and state.
     package var codeName = "code"
+    package var stateName = "state"
+    /// The authorization response comes as a form that the browser posts, with these parameters besides its own
+    /// (OAuth 2.0 Form Post Response Mode).
+    package var postedParameters: [String: String]?
     package var wantsSortedParameters = false
     package var refusesEmptyParameters = false
     /// How the code exchange comes.
@@ -152,6 +156,8 @@ package struct SimulatedFixtureSite: Sendable {
         package var expiresIn: Int?
         package var scopes: [String]
         package var idToken: String?
+        /// Of the site: `http://127.0.0.1:PORT/fixture/<name>`.
+        package var base: String
         /// The answer to a refresh.
         package var isRefreshed: Bool
     }

@@ -34,6 +34,9 @@ protocol SiteRules: TokenTexts, Sendable {
     func authorizationRequest(_ call: Call) -> Form?
     func isRegistered(_ redirectURI: String, for client: SimulatedClient) -> Bool
     var codeParameter: String { get }
+    var stateParameter: String { get }
+    /// Where the browser posts the authorization response: what it brings besides; `nil` where it comes in a query.
+    var postedParameters: [String: String]? { get }
     /// The code exchange must repeat the `state` of the authorization request.
     var wantsState: Bool { get }
     func readTokenRequest(_ call: Call) -> Form?
@@ -74,6 +77,8 @@ extension SiteRules {
         client.redirectURIs.contains(redirectURI)
     }
     var codeParameter: String { "code" }
+    var stateParameter: String { "state" }
+    var postedParameters: [String: String]? { nil }
     var wantsState: Bool { false }
     func readTokenRequest(_ call: Call) -> Form? {
         if call.hasFormBody { return call.form }

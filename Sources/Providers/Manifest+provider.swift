@@ -26,6 +26,7 @@ extension Manifest {
 
         let issuerURL = url(issuer, "issuer")
         var dialect = tokenDialect
+        dialect.keptMembers = keptMembers.map(\.name)
         dialect.refresh.endpoint = url(refreshEndpoint, "token.refresh.endpoint")
         dialect.exchange?.endpoint = url(exchangeEndpoint, "token.exchange.endpoint")
         let agent = userAgent?.expanded(["public_url": publicURL])
@@ -72,7 +73,8 @@ extension Manifest {
             metadataHosts: hosts(issuer: issuerURL, values, isMoved: moved != nil), scopes: scopes,
             pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
             authorizationParameterNames: authorizationParameterNames, responseMode: responseMode,
-            keptParameters: keptParameters, responseType: responseType == "omitted" ? nil : responseType,
+            keptParameters: keptParameters, keptMembers: keptMembers, callbackParameterNames: callbackParameterNames,
+            responseType: responseType == "omitted" ? nil : responseType,
             statePlace: statePlace, tokenDialect: dialect, refreshRotation: refreshRotation,
             refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
             limits: limits, syncPolicy: policy, userAgent: agent,

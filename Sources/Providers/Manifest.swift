@@ -40,6 +40,8 @@ package struct Manifest: Sendable {
     let nonce: Bool?
     let responseMode: ResponseMode
     let keptParameters: [KeptParameter]
+    let keptMembers: [KeptMember]
+    let callbackParameterNames: [String: String]
     let authorizationParameters: [String: String]
     let authorizationParameterNames: [String: String]
     let clientAuthentication: ClientAuthentication

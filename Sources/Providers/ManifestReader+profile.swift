@@ -4,11 +4,12 @@ import Transfer
 import YAML
 
 extension ManifestReader {
-    mutating func readRequests(kept: [KeptParameter]) -> [ProfileRequestRule] {
+    mutating func readRequests(kept: [KeptParameter], members: [KeptMember]) -> [ProfileRequestRule] {
         let node = root["profile"]?["requests"]
         let places =
             [URLTemplate.userinfoEndpoint]
             + kept.filter { $0.pattern != nil }.map { URLTemplate.callback + $0.name }
+            + members.filter { $0.hosts != nil }.map { URLTemplate.token + $0.name }
         var rules: [ProfileRequestRule] = []
         for (key, node) in node?.mapping ?? [] {
             guard let name = key.string else { continue }
@@ -18,6 +19,9 @@ extension ManifestReader {
             }
             if name == ProfileMapping.callback {
                 report(key.place, "\(path): the name stands for what is kept of the callback; expected another")
+            }
+            if name == ProfileMapping.token {
+                report(key.place, "\(path): the name stands for what is kept of the token answer; expected another")
             }
             if let url = node["url"], url.text?.contains("{\(URLTemplate.userinfoEndpoint)}") == true,
                 root["issuer"] == nil
@@ -37,7 +41,7 @@ extension ManifestReader {
                     isOptional: node["optional"]?.bool ?? false,
                     requiredScopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? []))
         }
-        if let node, node.mapping?.isEmpty == true, root["issuer"] == nil {
+        if let node, node.mapping?.isEmpty == true, root["issuer"] == nil, members.isEmpty {
             report(node.place, "profile.requests: expected at least one request, for there is no ID token")
         }
         return rules
@@ -64,13 +68,15 @@ extension ManifestReader {
             parameters: node["parameters"]?.table.map { ($0.name, $0.text) } ?? [])
     }
 
-    mutating func readClaims(requests: [ProfileRequestRule], kept: [KeptParameter]) -> [ClaimRule] {
+    mutating func readClaims(
+        requests: [ProfileRequestRule], kept: [KeptParameter], members: [KeptMember]
+    ) -> [ClaimRule] {
         guard let node = root["profile"]?["claims"] else { return [] }
-        let told = sources(requests)
+        let told = sources(requests, members)
         let sources = told + (kept.isEmpty ? [] : [ProfileMapping.callback])
         if let subject = node["sub"], let place = subject.texts.first?.place {
             let found = subject.texts.filter { path in sources.contains { path.text.reads($0) } }
-            let dependable = self.sources(requests.filter { !$0.isOptional })
+            let dependable = self.sources(requests.filter { !$0.isOptional }, members)
             if !found.isEmpty, !found.contains(where: { path in dependable.contains { path.text.reads($0) } }) {
                 report(
                     place, "profile.claims.sub: expected a path into a request that is not optional, or the ID token")
@@ -90,19 +96,23 @@ extension ManifestReader {
         }
     }
 
-    mutating func readVolatile(requests: [ProfileRequestRule], kept: [KeptParameter]) -> [JSONPath] {
+    mutating func readVolatile(
+        requests: [ProfileRequestRule], kept: [KeptParameter], members: [KeptMember]
+    ) -> [JSONPath] {
         let node = root["profile"]?["volatile"]
         let found = paths(node, "profile.volatile")
         // A path that finds nothing is of no use, and one that finds everything makes a profile that never changes.
         if let node {
-            checkSources(node, "profile.volatile", sources(requests) + (kept.isEmpty ? [] : [ProfileMapping.callback]))
+            checkSources(
+                node, "profile.volatile", sources(requests, members) + (kept.isEmpty ? [] : [ProfileMapping.callback]))
         }
         return found
     }
 
     /// What a path may begin with.
-    private func sources(_ requests: [ProfileRequestRule]) -> [String] {
+    private func sources(_ requests: [ProfileRequestRule], _ members: [KeptMember]) -> [String] {
         requests.map(\.name) + (root["issuer"] == nil ? [] : [ProfileMapping.idToken])
+            + (members.isEmpty ? [] : [ProfileMapping.token])
     }
 
     private mutating func checkSources(_ node: YAMLNode, _ name: String, _ sources: [String]) {

@@ -27,10 +27,12 @@ extension ManifestReader {
         return fields
     }
 
-    /// What a provider may call otherwise. `state` comes back by its own name, so it leaves by it.
+    /// What a provider may call otherwise; `state` may come back by another name than it left by.
     static let renamedInAuthorization = [
-        "response_type", "client_id", "redirect_uri", "scope", "code_challenge", "code_challenge_method", "nonce",
+        "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
+        "nonce",
     ]
+    static let renamedInCallback = ["code", "state"]
     /// The members of an answer that are read (RFC 6749 §5.1; OpenID Connect Core §3.1.3.3).
     static let renamedInAnswer = [
         "access_token", "token_type", "expires_in", "refresh_token", "refresh_token_expires_in", "scope", "id_token",

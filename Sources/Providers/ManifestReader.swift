@@ -54,7 +54,8 @@ struct ManifestReader {
             report(node.place, "token.grants: expected authorization_code among them")
         }
         let kept = readKeptParameters()
-        let requests = readRequests(kept: kept)
+        let members = readKeptMembers()
+        let requests = readRequests(kept: kept, members: members)
         let plugin = root["profile"]?["plugin"]?.text.flatMap { ProfilePlugin(rawValue: $0) }
         if let plugin, let place = root["profile"]?["plugin"]?.place {
             for name in plugin.requests where !requests.contains(where: { $0.name == name && !$0.isOptional }) {
@@ -80,7 +81,9 @@ struct ManifestReader {
             scopes: readScopes(authorization), pkce: authorization?["pkce"]?.text == "none" ? .none : .s256,
             nonce: authorization?["nonce"]?.bool,
             responseMode: authorization?["response_mode"]?.text.flatMap { ResponseMode(rawValue: $0) } ?? .query,
-            keptParameters: kept,
+            keptParameters: kept, keptMembers: members,
+            callbackParameterNames: readNames(
+                root["callback"]?["parameter_names"], "callback.parameter_names", taken: AuthorizationResponse.known),
             authorizationParameters: readParameters(
                 authorization?["parameters"], "authorization.parameters",
                 reserved: AuthorizationRequest.reservedParameters),
@@ -104,8 +107,8 @@ struct ManifestReader {
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
             introspectionEndpoint: template(root["introspection"]?["endpoint"], "introspection.endpoint"),
-            requests: requests, claims: readClaims(requests: requests, kept: kept), plugin: plugin,
-            volatile: readVolatile(requests: requests, kept: kept),
+            requests: requests, claims: readClaims(requests: requests, kept: kept, members: members), plugin: plugin,
+            volatile: readVolatile(requests: requests, kept: kept, members: members),
             failureMarkers: FailureMarkers(
                 error: paths(root["profile"]?["failures"]?["error"], "profile.failures.error"),
                 unauthorized: paths(root["profile"]?["failures"]?["unauthorized"], "profile.failures.unauthorized"),
@@ -181,7 +184,8 @@ struct ManifestReader {
         for name in template.variables {
             if places.contains(name) {
                 // The whole URL is one that was checked elsewhere, or a value that is encoded.
-                values[name] = name == URLTemplate.userinfoEndpoint ? "https://userinfo.example" : "value"
+                let isURL = name == URLTemplate.userinfoEndpoint || name.hasPrefix(URLTemplate.token)
+                values[name] = isURL ? "https://value.example" : "value"
             } else if let variable = variables.first(where: { $0.name == name }) {
                 values[name] = variable.defaultValue ?? (variable.pattern == nil ? "https://value.example" : "value")
             } else {

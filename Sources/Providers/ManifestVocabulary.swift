@@ -28,10 +28,13 @@ enum ManifestVocabulary {
             "callback",
             .record([
                 .init(
-                    "keep", .list(keptParameter, atLeast: 1), required: true,
+                    "keep", .list(keptParameter, atLeast: 1),
                     "Parameters kept with the account, for claims as $.callback.name; a value that is a JSON object is kept as one."
-                )
-            ]), "What the callback brings besides the protocol's own parameters."),
+                ),
+                .init(
+                    "parameter_names", names(ManifestReader.renamedInCallback, .text(.parameterName)),
+                    "The provider's own names of standard parameters: code: spapi_oauth_code."),
+            ]), "What the callback brings, besides the protocol's own parameters or by other names."),
         .init(
             "client_authentication",
             .choice(ClientAuthentication.allCases.map(\.rawValue)),
@@ -92,6 +95,17 @@ enum ManifestVocabulary {
         .init("requires_key_id", .flag, "The server takes no assertion without kid: each instance sets key_id."),
     ])
 
+    private static let keptMember = Shape.either([
+        .text(.parameterName),
+        .record([
+            .init("name", .text(.parameterName), required: true, "The member's name."),
+            .init(
+                "hosts", .list(.text(.hostPattern), atLeast: 1), required: true,
+                "The member is the URL of a server of the provider's at one of these hosts, and must be there. It may stand at the beginning of a profile request's URL as {token.name}."
+            ),
+        ]),
+    ])
+
     private static let keptParameter = Shape.either([
         .text(.parameterName),
         .record([
@@ -124,7 +138,7 @@ enum ManifestVocabulary {
         .init("parameters", .map(names: .parameterName, .text(.line)), "Fixed extra parameters."),
         .init(
             "parameter_names", names(ManifestReader.renamedInAuthorization, .text(.parameterName)),
-            "The provider's own names of standard parameters: client_id: client_key. state comes back by its own."),
+            "The provider's own names of standard parameters: client_id: client_key."),
     ])
 
     /// Standard names and what the provider calls them.
@@ -166,6 +180,10 @@ enum ManifestVocabulary {
                 .init(
                     "lifetime_unit", .choice(LifetimeUnit.allCases.map(\.rawValue)),
                     "How expires_in and refresh_token_expires_in are written; seconds where absent."),
+                .init(
+                    "keep", .list(keptMember, atLeast: 1),
+                    "Members of the code exchange's answer, never a token, kept with the account for claims as $.token.name."
+                ),
                 .init("bearer_token_types", .list(.text(.line)), "Values of token_type that mean Bearer."),
                 .init(
                     "errors", .map(names: .line, .choice(standardErrors)),

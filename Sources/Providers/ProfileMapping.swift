@@ -18,6 +18,8 @@ struct ProfileMapping: Sendable {
 
     /// Where claims find those of the ID token.
     static let idToken = "id_token"
+    /// Where claims find what was kept of the token endpoint's answer.
+    static let token = "token"
     /// Where claims find what was kept of the callback.
     static let callback = "callback"
 
@@ -114,8 +116,8 @@ extension Provider {
             }
         }
         if let idToken { raw[ProfileMapping.idToken] = .object(idToken) }
-        if let kept = responses[ProfileMapping.callback]?.object, !kept.isEmpty {
-            raw[ProfileMapping.callback] = .object(kept)
+        for name in [ProfileMapping.callback, ProfileMapping.token] {
+            if let kept = responses[name]?.object, !kept.isEmpty { raw[name] = .object(kept) }
         }
         let claims = mapping.claims(in: raw)
         guard let text = claims["sub"]?.string else { throw .subjectMissing }

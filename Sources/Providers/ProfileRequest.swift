@@ -68,12 +68,14 @@ extension Provider {
 
     /// The requests of a profile in the manifest's order. One whose scope was not granted is left out where anything
     /// was said of scopes: a GitHub App's tokens come with an empty scope and may all the same. So is one to the
-    /// userinfo endpoint of a server that has none, and one whose URL needs what no callback brought.
+    /// userinfo endpoint of a server that has none, and one whose URL needs what neither callback nor token answer brought.
     ///
-    /// - Parameter callback: what was kept of the callback.
+    /// - Parameters:
+    ///   - callback: what was kept of the callback.
+    ///   - token: what was kept of the token endpoint's answer.
     package func profileRequests(
         server: AuthorizationServer, credential: Credential, validators: [String: Validators] = [:],
-        callback: JSONObject = JSONObject()
+        callback: JSONObject = JSONObject(), token: JSONObject = JSONObject()
     ) -> [ProfileRequest] {
         mapping.requests.compactMap { rule in
             let needed = rule.requiredScopes
@@ -82,7 +84,7 @@ extension Provider {
             {
                 return nil
             }
-            var values = places(for: callback)
+            var values = places(for: callback).merging(places(forToken: token)) { $1 }
             values[URLTemplate.userinfoEndpoint] = server.userinfoEndpoint
             guard let url = rule.url.expanded(values) else { return nil }
             var fields = rule.fields

@@ -44,6 +44,10 @@ package struct Provider: Sendable {
     package let responseMode: ResponseMode
     /// What is kept of the callback besides the protocol's own parameters.
     package let keptParameters: [KeptParameter]
+    /// What is kept of the token endpoint's answer to a code.
+    package let keptMembers: [KeptMember]
+    /// The provider's own names of parameters of the callback: `code` → `spapi_oauth_code`.
+    package let callbackParameterNames: [String: String]
     /// `nil` sends none.
     package let responseType: String?
     package let statePlace: StatePlace

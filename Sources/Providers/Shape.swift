@@ -121,6 +121,15 @@ extension TextRule {
         EndpointURL("https://\($0)/", allowing: .page)?.host == $0
     }
 
+    static let hostPattern = TextRule(
+        "a host name in lower case, or *. and a domain for every host below it", pattern: #"^(\*\.)?[a-z0-9.-]{1,253}$"#
+    ) { text in
+        let domain = text.hasPrefix("*.") ? String(text.dropFirst(2)) : text
+        // Every host below a top-level domain would be anybody's.
+        return EndpointURL("https://\(domain)/", allowing: .page)?.host == domain
+            && (domain == text || domain.contains("."))
+    }
+
     static let mediaType = TextRule(
         "a media type in lower case without parameters, or the empty string for none",
         pattern: "^([a-z0-9.+-]+/[a-z0-9.+-]+)?$"

@@ -13,6 +13,8 @@ struct URLTemplate: Sendable, Equatable {
     static let redirectHost = "redirect_host"
     /// Before the name of a parameter that is kept of the callback; allowed in `profile.requests`.
     static let callback = "callback."
+    /// Before the name of a member that is kept of the token answer, a URL; allowed in `profile.requests`.
+    static let token = "token."
     /// Stands in an issuer for whatever tenant an ID token names.
     static let tenantID = "tenantid"
     /// Known of the instance; allowed in header fields.
@@ -89,7 +91,9 @@ struct URLTemplate: Sendable, Equatable {
     /// A variable that holds a URL and stands where it would become part of another host or path; `nil` where none does.
     func misplaced(urls names: Set<String>) -> String? {
         for (index, part) in parts.enumerated() {
-            guard case .variable(let name) = part, names.contains(name) || name == Self.userinfoEndpoint else {
+            guard case .variable(let name) = part,
+                names.contains(name) || name == Self.userinfoEndpoint || name.hasPrefix(Self.token)
+            else {
                 continue
             }
             let next = parts.dropFirst(index + 1).first

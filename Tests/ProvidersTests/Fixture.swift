@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import OAuth
 import Providers
+import TestSupport
 import Transfer
 
 /// The instant around which the samples are set: 2026-11-20T14:42:53Z.
@@ -58,12 +59,15 @@ extension ProviderCatalog {
     /// The built-in manifests, each as one instance of its name; `oidc` at `https://op.example`.
     static func builtIn() throws -> ProviderCatalog {
         let secret = Secret("EXAMPLE-secret")
+        let variables = ["oidc": ["issuer": "https://op.example"], "apple": ["team": "TEAMEXAMPL"]]
         return try ProviderCatalog(
             files: [],
             instances: Fixture.manifests().map { id in
                 InstanceConfiguration(
-                    id: id, variables: id == "oidc" ? ["issuer": "https://op.example"] : [:],
-                    clientID: id == "github" ? "Iv1.EXAMPLE" : "EXAMPLE-\(id)", clientSecret: secret)
+                    id: id, variables: variables[id] ?? [:],
+                    clientID: id == "github" ? "Iv1.EXAMPLE" : "EXAMPLE-\(id)",
+                    clientSecret: id == "apple" ? nil : secret,
+                    clientKey: id == "apple" ? Secret(ExampleKeys.p256) : nil, keyID: id == "apple" ? "EXAMPLE" : nil)
             },
             publicURL: "https://accounts.example.com")
     }

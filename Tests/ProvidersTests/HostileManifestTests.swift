@@ -103,8 +103,8 @@ private let breakages: [Breakage] = [
         "profile.claims.sub: expected a path into a request that is not optional, or the ID token"),
     // Names of parameters and members.
     Breakage(
-        "scopes: [profile]", "scopes: [profile]\n  parameter_names: {state: s}", 8, 21,
-        #"authorization.parameter_names: unknown key "state"; expected response_type, client_id, redirect_uri, scope, code_challenge, code_challenge_method, nonce"#
+        "scopes: [profile]", "scopes: [profile]\n  parameter_names: {prompt: s}", 8, 21,
+        #"authorization.parameter_names: unknown key "prompt"; expected response_type, client_id, redirect_uri, scope, state, code_challenge, code_challenge_method, nonce"#
     ),
     Breakage(
         "scopes: [profile]", "scopes: [profile]\n  parameter_names: {client_id: key, scope: key}", 8, 37,

@@ -1,4 +1,5 @@
 import Accounts
+import Foundation
 import JSON
 import OAuth
 import Providers
@@ -125,6 +126,78 @@ extension TransferRequest {
             exampleManifest(replacing: [("name: $.user.name", "picture: $.user.picture")]))
         let profile = try example.profile(from: ["user": ["id": 1, "picture": .string(text)]])
         #expect((try JSONValue(parsing: profile.claims)["picture"] != nil) == isThere)
+    }
+
+    // MARK: What the token answer tells
+
+    private static let keeping = exampleManifest(replacing: [
+        (
+            "  refresh: {rotation: single_use}",
+            "  response: {keep: [athlete, {name: instance_url, hosts: [\"*.example.com\"]}]}"
+        ), (#"url: "{site}/me""#, #"url: "{token.instance_url}/me""#),
+        ("sub: $.user.id", "sub: $.token.athlete.id"),
+    ])
+
+    @Test(arguments: [
+        ("https://eu7.example.com", true), ("https://eu7.example.com/base/", true), ("https://example.com", false),
+        ("https://evil.example", false), ("https://eu7.example.com.evil.example", false),
+        ("https://evil.example/.example.com", false), ("https://a@eu7.example.com", false),
+        ("https://eu7.example.com:8443", false), ("http://eu7.example.com", false),
+        ("https://eu7.example.com?x=", false), ("", false),
+    ])
+    func `quirk D23: a server that the token answer names is asked where the manifest allows it`(
+        _ url: String, _ isAllowed: Bool
+    ) throws {
+        let example = try exampleProvider(Self.keeping)
+        let answer = try TokenEndpoint.read(
+            response(
+                200,
+                #"{"access_token":"EXAMPLE-a","athlete":{"id":7},"instance_url":"\#(url)","secret":"EXAMPLE-s"}"#),
+            dialect: example.tokenDialect, requestedScopes: [], requestedAt: sampleTime)
+        #expect(answer.kept.names.sorted() == ["athlete", "instance_url"])
+        guard isAllowed else {
+            #expect(throws: KeptMemberError.refused("instance_url")) { try example.kept(of: answer) }
+            return
+        }
+        let server = try example.authorizationServer(metadata: nil)
+        let requests = example.profileRequests(
+            server: server, credential: credential(), token: try example.kept(of: answer))
+        #expect(requests.map(\.request.url) == [url + (url.hasSuffix("/") ? "me" : "/me")])
+        // Nothing is asked of a server that was stored under a laxer manifest, or of none.
+        let stored: JSONObject = ["instance_url": "https://evil.example"]
+        #expect(example.profileRequests(server: server, credential: credential(), token: stored).isEmpty)
+        #expect(example.profileRequests(server: server, credential: credential()).isEmpty)
+    }
+
+    @Test func `quirk D21: what the token answer says of the person is kept, and a token never`() throws {
+        let example = try exampleProvider(Self.keeping)
+        let profile = try example.profile(from: [
+            "token": ["athlete": ["id": 7], "instance_url": "https://eu7.example.com"], "user": ["name": "Mira"],
+        ])
+        #expect(profile.subject.rawValue == "7")
+        #expect(try JSONValue(parsing: profile.raw)["token"]?["athlete"]?["id"] != nil)
+        for (member, line) in [("access_token", ""), ("token", ", member_names: {access_token: token}")] {
+            #expect(throws: ConfigurationErrors.self) {
+                try exampleProvider(
+                    exampleManifest(replacing: [
+                        ("  refresh: {rotation: single_use}", "  response: {keep: [\(member)]\(line)}")
+                    ]))
+            }
+        }
+        // Nor one that a member has inside.
+        let wrapped = try exampleProvider(
+            exampleManifest(replacing: [
+                ("  refresh: {rotation: single_use}", "  response: {path: [data], keep: [data, athlete]}")
+            ]))
+        let answer = try TokenEndpoint.read(
+            response(200, #"{"data":{"access_token":"EXAMPLE-a","athlete":{"id":7}}}"#),
+            dialect: wrapped.tokenDialect, requestedScopes: [], requestedAt: sampleTime)
+        #expect(answer.kept.names == ["athlete"])
+        for host in ["*.com", "*", "https://a.example", "a.*.example"] {
+            #expect(throws: ConfigurationErrors.self) {
+                try exampleProvider(Self.keeping.replacingOccurrences(of: "*.example.com", with: host))
+            }
+        }
     }
 
     // MARK: Failures

@@ -111,6 +111,18 @@ private let expectations: [String: [String: Expectation]] = [
         "user_renamed": .profile(request: "user", subject: "99123456"),
         "webhook_github_app_authorization": .inbound,
     ],
+    "apple": [
+        "discovery": .discovery(token: "https://appleid.apple.com/auth/token"),
+        "invalid_client": refused(.invalidClient, .fixConfiguration),
+        "invalid_grant": refused(.invalidGrant, dead),
+        "invalid_request": refused(.invalidRequest, .fixConfiguration),
+        "revoke_ok": .revocation(.revoked),
+        "token": .token(
+            lifetime: 3600, refresh: true, scopes: ["openid", "name", "email"], idToken: true),
+        "token_refreshed": .token(
+            lifetime: 3600, refresh: false, scopes: ["openid", "name", "email"], idToken: true),
+        "unauthorized_client": refused(.unauthorizedClient, .fixConfiguration),
+    ],
     "github-app": [
         "revoke_204": .revocation(.revoked),
         "revoke_404": .revocation(.alreadyDead),
@@ -341,7 +353,7 @@ private let expectations: [String: [String: Expectation]] = [
         case .discovery(let token):
             let server = try provider.authorizationServer(metadata: metadata(provider))
             #expect(server.tokenEndpoint == token)
-            #expect(server.jwksURI != nil && server.userinfoEndpoint != nil)
+            #expect(server.jwksURI != nil)
             #expect(server.idTokenAlgorithms == [.rs256])
         case .unread:
             #expect(response.status == 200)

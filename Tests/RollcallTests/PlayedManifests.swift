@@ -9,7 +9,8 @@ import TestSupport
 /// Built-in manifests and the simulated sites that play them, from the answers recorded for `ProvidersTests`.
 enum PlayedManifests {
     static let ids = [
-        "discord", "enterprise", "github", "github-app", "gitlab", "google", "keyed", "microsoft", "notion", "reddit",
+        "apple", "discord", "enterprise", "github", "github-app", "gitlab", "google", "keyed", "microsoft", "notion",
+        "reddit",
         "slack",
         "spotify", "strava", "twitch", "work", "x",
     ]
@@ -17,6 +18,27 @@ enum PlayedManifests {
     static func provider(_ id: String) throws -> DemoProvider {
         if let known = DemoProvider.all.first(where: { $0.id == id }) { return known }
         switch id {
+        case "apple":
+            var apple = try played(id, ["site"], "/auth/authorize", "/auth/token", person: "000123.EXAMPLE.0001") {
+                site in
+                site.openID = .init(claims: ["email": "EXAMPLE@privaterelay.example", "email_verified": "true"])
+                site.revocationPath = "/auth/revoke"
+                site.postedParameters = ["user": #"{"name":{"firstName":"Mira","lastName":"Example"}}"#]
+                site.switches.acceptsBasic = false
+                site.switches.requiresAssertions = true
+                site.switches.requiresKeyID = true
+                site.switches.assertionIssuer = "TEAMEXAMPL"
+                site.refusals = [
+                    .invalidGrant: try answer(id, "invalid_grant"), .invalidClient: try answer(id, "invalid_client"),
+                ]
+            }
+            apple.clientKey = (private: Secret(ExampleKeys.p256), public: ExampleKeys.p256Public)
+            apple.keyID = "EXAMPLE-kid"
+            apple.settings = ["team": "TEAMEXAMPL"]
+            apple.tellsChanges = false
+            // No request of a profile is there to be refused before the token's end.
+            apple.refreshes = false
+            return apple
         case "work": return DemoProvider(id: id, manifest: "oidc", site: .openID("work"))
         case "keyed":
             return DemoProvider(

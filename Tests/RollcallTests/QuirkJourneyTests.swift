@@ -206,6 +206,46 @@ import Testing
         try await live(manifest, site)
     }
 
+    @Test func `quirk A8, B1, D21, D23: the person and their server come with the token, the code by another name`()
+        async throws
+    {
+        let manifest = """
+            id: kept
+            name: Kept
+            variables: {site: "https://kept.example"}
+            authorization:
+              endpoint: "{site}/authorize"
+              scopes: [a]
+              parameter_names: {state: customField}
+            callback: {parameter_names: {code: auth_code, state: customState}}
+            client_authentication: client_secret_post
+            token:
+              endpoint: "{site}/token"
+              response: {keep: [athlete, {name: instance_url, hosts: ["*.kept.example", 127.0.0.1]}]}
+              refresh: {rotation: single_use}
+            revocation: none
+            profile:
+              requests:
+                me: {url: "{token.instance_url}/me"}
+              claims: {sub: $.token.athlete.id, preferred_username: $.token.athlete.username, name: $.me.name}
+            """
+        var site = Self.site("kept", ["GET /server-7/me": #"{"name":"{{name}}"}"#])
+        site.parameterNames = ["state": "customField"]
+        site.stateName = "customState"
+        site.codeName = "auth_code"
+        site.tokenResponse = { members in
+            let told =
+                members.isRefreshed
+                ? ""
+                : #","athlete":{"id":90071992547409931,"username":"mira"},"instance_url":"\#(members.base)/server-7""#
+            return .init(
+                bytes: Array(
+                    #"{"access_token":"\#(members.accessToken)","refresh_token":"\#(members.refreshToken ?? "")","expires_in":3600\#(told)}"#
+                        .utf8))
+        }
+        try await live(manifest, site, revokes: false)
+    }
+
     @Test func `quirk C9, C13, D14, F1, F12: a POST with everything in its query, and a hash for a secret`()
         async throws
     {

@@ -49,8 +49,12 @@ struct DemoJourney {
         try expect(
             consent.html.lowercased().contains("simulat"),
             "\(provider): the provider asks for consent: “\(consent.heading)”")
-        let done = try await browser.submit(
+        var done = try await browser.submit(
             consent, formHolding: "decision", fields: [("decision", "allow")], stoppingAt: baseURL + "/done")
+        // An answer that comes as a form sends itself in a browser with scripts.
+        if done.html.contains("Simulated answer") {
+            done = try await browser.submit(done, stoppingAt: baseURL + "/done")
+        }
         let parameters = URLComponents(string: done.url)?.queryItems ?? []
         func value(_ name: String) -> String? { parameters.first { $0.name == name }?.value }
         try expect(value("status") == "linked", "\(provider): linked (\(value("error") ?? "no error"))")
@@ -77,7 +81,7 @@ struct DemoJourney {
     }
 
     private func seeAChange(_ accounts: [String: String]) async throws {
-        for played in providers {
+        for played in providers where played.tellsChanges {
             guard let account = accounts[played.id] else { continue }
             let provider = played.id
             let before = try await call(.get, "/v1/accounts/\(account)/profile")

@@ -15,6 +15,11 @@ struct DemoProvider: Sendable {
     var clientKey: (private: Secret, public: String)?
     /// Whether the provider takes tokens back.
     var revokes = true
+    /// Whether the provider tells of a person after the link as well.
+    var tellsChanges = true
+    var keyID: String?
+    /// Further variables of the manifest.
+    var settings: [String: String] = [:]
     /// What plays it where the simulator has no site of its own.
     var fixture: SimulatedFixtureSite?
     /// The manifest's variables that point to the simulated site; `nil` for the site's usual ones.
@@ -39,8 +44,9 @@ struct DemoProvider: Sendable {
         let base = "\(simulator.baseURL)/\(site)"
         let variables = variables.map { Dictionary(uniqueKeysWithValues: $0.map { ($0, base) }) }
         return InstanceConfiguration(
-            id: id, manifest: manifest, variables: variables ?? simulator.variables(for: site), clientID: clientID,
-            clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private,
+            id: id, manifest: manifest,
+            variables: (variables ?? simulator.variables(for: site)).merging(settings) { $1 }, clientID: clientID,
+            clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private, keyID: keyID,
             clientAuthentication: clientKey.map { _ in "private_key_jwt" },
             // Manifests keep to what is polite at the real ones.
             sync: InstanceConfiguration.SyncOverrides(minimumInterval: .seconds(10)))
