@@ -15,6 +15,23 @@ package struct JSONNumber: Sendable, CustomStringConvertible {
         self = number
     }
 
+    /// Rounded to so many significant digits; `nil` where it is not finite.
+    package init?(_ value: Double, digits: Int) {
+        guard value.isFinite else { return nil }
+        var unit = 1.0
+        // Up or down to where the last digit that counts is the last before the point.
+        var scaled = value
+        while scaled.magnitude >= Self.tenTo(digits) { (scaled, unit) = (scaled / 10, unit * 10) }
+        while value != 0, scaled.magnitude < Self.tenTo(digits - 1), unit > 1e-300 {
+            (scaled, unit) = (scaled * 10, unit / 10)
+        }
+        let rounded = unit >= 1 ? scaled.rounded() * unit : scaled.rounded() / (1 / unit).rounded()
+        let whole = Int64(exactly: rounded)
+        text = whole.map(String.init) ?? "\(rounded)"
+    }
+
+    private static func tenTo(_ power: Int) -> Double { (0..<power).reduce(1) { value, _ in value * 10 } }
+
     package var description: String { text }
     /// Finite, or infinite where the text is beyond a double's range; never traps.
     package var double: Double { Double(text) ?? .infinity }

@@ -91,6 +91,23 @@ package actor ProviderClient {
         await store(pause: time.now() + duration, of: provider, reason: reason)
     }
 
+    /// How this process's requests to a provider fare.
+    package func traffic(of provider: Provider) -> RequestTraffic {
+        let now = time.now()
+        let gate = gate(provider.id)
+        var traffic = RequestTraffic(
+            lastMinute: gate.recent.lastMinute(now: now), underWay: gate.underWay,
+            concurrency: provider.limits.concurrency, circuit: gate.breaker.state(now: now))
+        if let budget = provider.limits.invalidRequests {
+            traffic.invalidRequests = gate.invalidCount(now: now, window: budget.window)
+        }
+        if let until = gate.pausedUntil, ProviderGate.holds(until, now: now) {
+            traffic.pausedUntil = until
+            traffic.pauseReason = gate.pauseReason.text
+        }
+        return traffic
+    }
+
     // MARK: - Admission
 
     private func admit(
@@ -257,6 +274,7 @@ package actor ProviderClient {
     ) async {
         let now = time.now()
         let id = provider.id
+        count(result, of: provider, now: now)
         switch result {
         case .failure(let error):
             switch error {
@@ -281,6 +299,19 @@ package actor ProviderClient {
                     await store(
                         pause: now + .seconds(600), of: id, reason: .tooManyRefusals)
                 }
+            }
+        }
+    }
+
+    private func count(_ result: Result<TransferResponse, TransferError>, of provider: Provider, now: Timestamp) {
+        gates[provider.id]?.recent.add(now: now) { counts in
+            counts.requests += 1
+            switch result {
+            case .failure(.cancelled): break
+            case .failure: counts.failures += 1
+            case .success(let response):
+                if response.status >= 500 { counts.failures += 1 }
+                if provider.limitSignal(in: response, now: now) != nil { counts.limited += 1 }
             }
         }
     }

@@ -14,6 +14,7 @@ struct ProviderGate {
     private var tokenPauses: [AccountID: Timestamp] = [:]
     private var grants: [Grant: (left: Int, until: Timestamp)] = [:]
     private var invalidAt: [Timestamp] = []
+    var recent = RecentCounts()
 
     /// When the request may be tried again, where it may not be now.
     func waitUntil(now: Timestamp, account: AccountID?, route: String) -> Timestamp? {
@@ -87,6 +88,8 @@ struct ProviderGate {
         return waiters.firstIndex { $0.id == id }.map { waiters.remove(at: $0) }
     }
 
+    func invalidCount(now: Timestamp, window: Duration) -> Int { invalidAt.count { now - $0 <= window && $0 <= now } }
+
     mutating func countInvalid(now: Timestamp, window: Duration) -> Int {
         invalidAt.append(now)
         invalidAt.removeAll { now - $0 > window }
@@ -133,6 +136,11 @@ struct CircuitBreaker {
         // Half open: one probe at a time; one that never came back makes room after five seconds.
         guard let probeBegunAt, now - probeBegunAt < .seconds(5) else { return nil }
         return probeBegunAt + .seconds(5)
+    }
+
+    func state(now: Timestamp) -> RequestTraffic.Circuit {
+        guard let openUntil else { return .closed }
+        return openUntil > now ? .open(until: openUntil) : .halfOpen
     }
 
     mutating func begin(now: Timestamp) { if openUntil != nil { probeBegunAt = now } }

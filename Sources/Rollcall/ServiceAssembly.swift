@@ -102,6 +102,8 @@ struct ServiceAssembly: Sendable {
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
             database: database, catalog: catalog, linking: linking, accessTokens: tokens,
             reads: reads,
+            overview: SyncOverview(
+                catalog: catalog, database: database, client: client, planner: planner, time: time),
             sync: SyncRequests { [database, onDemand] in
                 await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
             },

@@ -146,6 +146,27 @@ extension SyncScheduleStore {
         }
     }
 
+    /// Accounts of a provider in the order of their ids, those that are synced at all.
+    package func sample(
+        provider: ProviderID, after id: String, limit: Int
+    ) async throws(StoreError) -> (accounts: [ReadAccount], next: String?) {
+        try await connections.read { transaction in
+            let rows = try transaction.db.rows(
+                """
+                SELECT \(Transaction.learnedColumns), a.id, a.linked_at, s.synced_at, s.next_sync_at
+                FROM linked_account a CROSS JOIN sync_schedule s ON s.account_id = a.id
+                WHERE a.provider = ? AND a.id > ? ORDER BY a.id LIMIT ?
+                """, provider, id, limit)
+            let accounts = try rows.compactMap { row -> ReadAccount? in
+                guard row.optionalTime(11) != nil else { return nil }
+                return ReadAccount(
+                    id: try row.id(8), provider: provider, learned: try Transaction.learned(row, from: 0),
+                    linkedAt: try row.time(9), syncedAt: row.optionalTime(10), nextSyncAt: row.optionalTime(11))
+            }
+            return (accounts, rows.count == limit ? try rows.last?.text(8) : nil)
+        }
+    }
+
     /// A plan that brings an account forward, where it would come due later and nobody is at it.
     package func bringForward(_ id: AccountID, to due: Timestamp, plan: SchedulePlan) async throws(StoreError) -> Bool {
         try await connections.write { transaction in

@@ -14,14 +14,20 @@ package final class SyncPlanner: Sendable {
     static let tickInterval: Duration = .seconds(10)
     static let flushInterval: Duration = .seconds(30)
     static let rebuildInterval: Duration = .seconds(3600)
+    static let sampleInterval: Duration = .seconds(60)
+    private static let sampleSize = 2000
 
     fileprivate struct State {
         var price: SyncPrice
         var accounts = 0
         var reads: ReadCount
         var since: Timestamp
-        /// Changed since it was stored.
+        /// Not changed since it was stored.
         var isStored = true
+        /// Sums over what was sampled, by weight.
+        var freshness = (fresh: 0.0, weights: 0.0)
+        /// The account up to which the last sample went; empty at the end of a round.
+        var sampledUpTo = ""
     }
 
     private let catalog: ProviderCatalog
@@ -184,7 +190,9 @@ package final class SyncPlanner: Sendable {
     /// Until it is cancelled: ticks, flushes and, each hour, sums made anew.
     func run() async {
         await rebuild()
+        await sampleFreshness()
         var rebuiltAt = time.now()
+        var sampledAt = rebuiltAt
         var flushedAt = rebuiltAt
         while !Task.isCancelled {
             // Cancelled at the end of the service.
@@ -200,6 +208,10 @@ package final class SyncPlanner: Sendable {
                 flushedAt = now
             }
             await tick()
+            if now - sampledAt >= Self.sampleInterval || now < sampledAt {
+                await sampleFreshness()
+                sampledAt = now
+            }
         }
         await flushReads()
     }
@@ -309,11 +321,56 @@ package final class SyncPlanner: Sendable {
 }
 
 extension SyncPlanner {
-    /// For those who watch: the price and what is planned, in syncs per second.
-    package func outlook(_ id: ProviderID) -> (price: Double, planned: Double, budget: Double)? {
+    package struct Outlook: Sendable, Equatable {
+        package var price: Double
+        /// Syncs a second, and so is the budget.
+        package var planned: Double
+        package var budget: Double
+        /// The believed share of reads that return what the provider would say now; `nil` before any sample.
+        package var freshness: Double?
+        package var promiseIsUnpayable: Bool
+    }
+
+    /// For those who watch.
+    package func outlook(_ id: ProviderID) -> Outlook? {
         guard let provider = catalog[id], let state = states.withLock({ $0[id] }) else { return nil }
-        let planned = state.price.elastic / state.price.price.squareRoot() + state.price.fixed
-        return (state.price.price, planned, Self.budget(provider, accounts: state.accounts))
+        return Outlook(
+            price: state.price.price,
+            planned: state.price.elastic / state.price.price.squareRoot() + state.price.fixed,
+            budget: Self.budget(provider, accounts: state.accounts),
+            freshness: state.freshness.weights > 0 ? state.freshness.fresh / state.freshness.weights : nil,
+            promiseIsUnpayable: !Self.bounds(provider, accounts: state.accounts).isPayable)
+    }
+
+    /// Looks at some more accounts of each provider, in turn: what was seen longer ago counts for less.
+    package func sampleFreshness() async {
+        for provider in catalog.providers {
+            guard let after = states.withLock({ $0[provider.id] })?.sampledUpTo else { continue }
+            do {
+                let now = time.now()
+                let sample = try await schedule.sample(
+                    provider: provider.id, after: after, limit: Self.sampleSize)
+                var sum = (fresh: 0.0, weights: 0.0)
+                for account in sample.accounts {
+                    guard let syncedAt = account.syncedAt else { continue }
+                    let weight = account.learned.plan?.weight ?? 1
+                    let belief = account.learned.belief ?? .prior
+                    sum.weights += weight
+                    sum.fresh += weight * belief.freshProbability(age: (now - syncedAt).secondsAsDouble)
+                }
+                states.withLock { [sum] states in
+                    guard var state = states[provider.id] else { return }
+                    state.sampledUpTo = sample.next ?? ""
+                    // A sample of all there is needs no memory.
+                    let kept = after.isEmpty && sample.next == nil ? 0 : 0.9
+                    state.freshness.fresh = kept * state.freshness.fresh + sum.fresh
+                    state.freshness.weights = kept * state.freshness.weights + sum.weights
+                    states[provider.id] = state
+                }
+            } catch {
+                logger.error("Freshness can't be estimated", metadata: ["error": "\(error)"])
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ extension WebServer {
         routes.api(.get, "/v1/profiles/{provider}/{subject}", .accountsRead, use: profiles.ofSubject)
         routes.api(.post, "/v1/accounts/{id}/sync", .accountsWrite, use: profiles.syncNow)
         routes.api(.post, "/v1/accounts/{id}/access-token", .tokensRead, use: tokens.accessToken)
+        routes.api(.get, "/v1/sync", .admin, use: sync.show)
         routes.api(.get, "/v1/providers", .accountsRead, use: providers.list)
 
         routes.on(.get, "/link/{token}", use: link.open)

@@ -69,6 +69,7 @@ package struct WebServer: Service {
     let tokens: TokenRoutes
     let linkSessions: LinkSessionRoutes
     let providers: ProviderRoutes
+    let sync: SyncRoutes
     let health: HealthRoutes
     let link: LinkPageRoutes
     let callback: CallbackRoutes
@@ -78,7 +79,8 @@ package struct WebServer: Service {
     /// - Throws: where a page is missing from the program or does not parse.
     package init(
         _ settings: Settings, database: Database, catalog: ProviderCatalog, linking: AccountLinking,
-        accessTokens: AccessTokens, reads: ReadTally = ReadTally(), sync: SyncRequests, time: any TimeSource,
+        accessTokens: AccessTokens, reads: ReadTally = ReadTally(), overview: SyncOverview, sync: SyncRequests,
+        time: any TimeSource,
         random: any RandomSource, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws {
@@ -96,6 +98,7 @@ package struct WebServer: Service {
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
         linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
         providers = ProviderRoutes(catalog: catalog, site: site)
+        self.sync = SyncRoutes(overview: overview)
         health = HealthRoutes(site: site, readiness: Readiness(database: database, time: time))
         let flow = LinkFlow(
             linking: linking, database: database, catalog: catalog, site: site, time: time, random: random)

@@ -56,4 +56,18 @@ struct NumberTests {
         #expect(JSONNumber("1.0")?.int64 == nil)
         #expect(JSONNumber(Int64.min).text == "-9223372036854775808")
     }
+
+    @Test(
+        arguments: [
+            (0.0, "0"), (1, "1"), (0.12345, "0.1235"), (97.456, "97.46"), (123_456, "123500"), (-2.5, "-2.5"),
+            (1e-9, "1e-09"),
+            (2.0 / 3, "0.6667"),
+        ] as [(Double, String)])
+    func `an estimate has the digits that it deserves`(value: Double, text: String) {
+        #expect(JSONNumber(value, digits: 4)?.text == text)
+    }
+
+    @Test func `what is not finite is no number`() {
+        for value in [Double.infinity, -.infinity, .nan] { #expect(JSONNumber(value, digits: 4) == nil) }
+    }
 }

@@ -156,6 +156,35 @@ import Testing
         #expect(abs((unchanged.changeRate ?? 0) - (ChangeBelief.prior.b + 86_400)) < 60)
     }
 
+    @Test func `the estimate of freshness falls with age and comes back with a sync`() async throws {
+        let fixture = try Fixture()
+        let engine = fixture.engine(plans: true)
+        for subject in 1...3 { try await fixture.link("\(subject)") }
+        let planner = try await planner(engine)
+        let alpha = try fixture.provider("alpha").id
+        #expect(try #require(planner.outlook(alpha)).freshness == nil)
+        try await engine.pass.run()
+        await planner.sampleFreshness()
+        #expect(try #require(planner.outlook(alpha)?.freshness) == 1)
+        fixture.time.advance(by: .seconds(86_400))
+        await planner.sampleFreshness()
+        let stale = try #require(planner.outlook(alpha)?.freshness)
+        #expect(abs(stale - ChangeBelief.prior.freshProbability(age: 86_400)) < 1e-6)
+        try await engine.pass.run()
+        await planner.sampleFreshness()
+        #expect(try #require(planner.outlook(alpha)?.freshness) == 1)
+    }
+
+    @Test func `a promise that can't be paid is said to be`() async throws {
+        let manifest = Fixture.manifest(
+            "alpha", rotation: "single_use", limits: ", requests: {per: client, count: 1, window: 6h}")
+        let fixture = try Fixture(manifests: [manifest])
+        let engine = fixture.engine(plans: true)
+        for subject in 1...9 { try await fixture.link("\(subject)") }
+        let planner = try await planner(engine)
+        #expect(try #require(planner.outlook(try fixture.provider("alpha").id)).promiseIsUnpayable)
+    }
+
     @Test func `who leaves the schedule is planned for no more`() async throws {
         let fixture = try Fixture()
         let engine = fixture.engine(plans: true)

@@ -127,7 +127,10 @@ struct Service: Sendable {
             WebServer.Settings(
                 publicURL: options.publicURL, applicationName: options.applicationName, port: 0,
                 trustedProxies: TrustedProxies(options.trustedProxies), timeouts: options.timeouts),
-            database: database, catalog: catalog, linking: linking, accessTokens: tokens, sync: sync, time: time,
+            database: database, catalog: catalog, linking: linking, accessTokens: tokens,
+            overview: SyncOverview(
+                catalog: catalog, database: database, client: providerClient, planner: nil, time: time), sync: sync,
+            time: time,
             random: random, logger: logger, onListening: { listening.yield($0) })
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {

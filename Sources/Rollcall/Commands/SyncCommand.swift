@@ -15,7 +15,8 @@ struct SyncCommand: AsyncParsableCommand {
 
             Accounts that a running service is syncing are left to it. Exits 0 where nothing failed, 1 where some \
             accounts failed; `rollcall accounts list --status needs_relink` and `accounts show` say why.
-            """)
+            """,
+        subcommands: [SyncStatusCommand.self])
 
     @Flag(help: "Sync everything that is due, then exit.") var once = false
     @Flag(help: "With --once: make every active account due first.") var all = false
