@@ -26,12 +26,13 @@ extension Provider {
         if let signal = limitSignal(in: response, now: now), status >= 400 { return .limited(signal) }
         let isRefusal = (400..<500).contains(status) || finds(failureMarkers.error, in: response)
         if isRefusal, finds(failureMarkers.suspended, in: response) { return .gone }
-        if status == 401 || isRefusal && finds(failureMarkers.unauthorized, in: response) { return .unauthorized }
+        // Named, it goes before a 401, which some give for it.
         let challenges = response.fields.values("www-authenticate")
         let lacksScope = challenges.contains { $0.contains("insufficient_scope") }
         if isRefusal, lacksScope || finds(failureMarkers.insufficientScope, in: response) {
             return .insufficientScope
         }
+        if status == 401 || isRefusal && finds(failureMarkers.unauthorized, in: response) { return .unauthorized }
         return .refused(status: status)
     }
 

@@ -6,6 +6,7 @@ import Linking
 import Logging
 import Providers
 import Store
+import Sync
 import Synchronization
 import TestSupport
 import Transfer
