@@ -210,8 +210,12 @@ enum Parsers {
                 credential.accessToken.reveal { !$0.isEmpty && $0.utf8.allSatisfy { (0x20...0x7e).contains($0) } },
                 "a token that no header can carry")
             try Broken.unless(credential.expiresAt.map { $0 >= now } ?? true, "a token that ended before it began")
-            try Broken.unless(
-                !"\(answer) \(String(reflecting: answer))".contains(marker), "a token shows in a description")
+            // Scopes are shown, and a mutation may have put a token there.
+            var plain = answer
+            plain.credential.scopes = []
+            let shown = "\(plain) \(String(reflecting: plain))"
+            let hides = credential.accessToken.reveal { token in token.utf8.count < 16 || !shown.contains(token) }
+            try Broken.unless(hides, "the token shows in a description")
             return true
         }
     }
