@@ -160,7 +160,7 @@ struct QueryParser {
         if text[digits] == "0", position - start > 1 {
             throw error("an integer has no leading zero, and no '-0'", at: start)
         }
-        guard let value = Int(string(from: start)), abs(value) <= Self.integerMax else {
+        guard let value = Int(string(from: start)), value.magnitude <= Self.integerMax else {
             throw error("an integer is at most 2^53 - 1", at: start)
         }
         return value
