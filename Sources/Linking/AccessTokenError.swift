@@ -72,9 +72,19 @@ extension TokenRequestError {
     /// For a log or a person: OAuth's own word, a status, never a body.
     var word: String {
         switch self {
-        case .refused(let code): code.rawValue
+        case .refused(let code): code.explanation
         case .unavailable(let status): "HTTP \(status)"
         case .malformed(let reason): reason
+        }
+    }
+}
+
+extension TokenErrorCode {
+    /// The word, and where to look for what only a configuration can mend.
+    var explanation: String {
+        switch self {
+        case .invalidTarget: "invalid_target: it knows nothing of a resource that is asked for; compare 'resource'"
+        default: rawValue
         }
     }
 }

@@ -120,8 +120,9 @@ package struct AccountLinking: Sendable {
         let request = AuthorizationRequest(
             server: server, client: provider.client, scopes: scopes, scopeSeparator: provider.scopeSeparator,
             parameters: provider.authorizationParameters, parameterNames: provider.authorizationParameterNames,
-            pkce: provider.pkce, sendsNonce: provider.sendsNonce, responseType: provider.responseType,
-            statePlace: provider.statePlace, responseMode: provider.responseMode, random: random)
+            resources: provider.resources, pkce: provider.pkce, sendsNonce: provider.sendsNonce,
+            responseType: provider.responseType, statePlace: provider.statePlace, responseMode: provider.responseMode, random: random)
+        let url = try await address(of: request, server: server, provider: provider)
         do {
             try await database.linkSessions.beginAuthorization(
                 session: session.id, provider: id, state: request.state, codeVerifier: request.codeVerifier,
@@ -130,7 +131,34 @@ package struct AccountLinking: Sendable {
         } catch {
             throw .store(error)
         }
-        return request.url
+        return url
+    }
+
+    /// The whole request, or a reference to it where it is pushed. A reference counts once: each call pushes anew, just
+    /// before the browser is sent there.
+    private func address(
+        of request: AuthorizationRequest, server: AuthorizationServer, provider: Provider
+    ) async throws(LinkStartError) -> String {
+        guard let endpoint = server.pushedAuthorizationEndpoint else { return request.url }
+        do {
+            let response = try await client.send(
+                PushedAuthorization.request(
+                    request, endpoint: endpoint, server: server, client: provider.client, moment: client.moment),
+                to: provider, route: "par", urgency: .callerWaits)
+            return PushedAuthorization.url(
+                requestURI: try PushedAuthorization.read(response), server: server, client: provider.client,
+                parameterNames: provider.authorizationParameterNames)
+        } catch {
+            let refusal: AuthorizationServerError =
+                switch error {
+                case let error as TokenRequestError: .pushing(error)
+                case let error as ProviderRequestError: .request(error)
+                default: .request(.transfer(.cancelled))
+                }
+            logger.warning(
+                "A link can't begin", metadata: ["provider": "\(provider.id)", "detail": "\(refusal.detail)"])
+            throw .provider(refusal)
+        }
     }
 
     /// Takes the provider's answer that the browser brought back. Before state, browser, provider, configuration and
@@ -217,6 +245,9 @@ package struct AccountLinking: Sendable {
         }
         let code: Secret
         switch answer {
+        case .error("invalid_target"):
+            throw LinkFailure(
+                "client_refused", "The provider refuses this service: \(TokenErrorCode.invalidTarget.explanation).")
         case .error(let error):
             throw LinkFailure(error == "access_denied" ? error : "provider_error", "The provider answers '\(error)'.")
         case .code(let value): code = value

@@ -212,12 +212,15 @@ package enum AuthorizationServerError: Error, Equatable {
     case discovery(DiscoveryError)
     case keys(JSONWebKeySetError)
     case misconfigured(String)
+    /// The authorization request was pushed and not taken (RFC 9126 §2.3).
+    case pushing(TokenRequestError)
 
     package var disposition: Disposition {
         switch self {
         case .request(let error): error.disposition
         case .discovery(.unavailable), .keys: .retry
         case .discovery, .misconfigured: .fixConfiguration
+        case .pushing(let error): error.failure.disposition
         }
     }
 
@@ -227,6 +230,7 @@ package enum AuthorizationServerError: Error, Equatable {
         case .discovery(.unavailable): .providerUnavailable
         case .keys: .unexpectedResponse
         case .discovery, .misconfigured: .clientRefused
+        case .pushing(let error): error.failure.problemCode
         }
     }
 
@@ -234,7 +238,7 @@ package enum AuthorizationServerError: Error, Equatable {
     fileprivate var isOfIssuer: Bool {
         switch self {
         case .request(.paused), .request(.store), .request(.transfer(.cancelled)): false
-        case .request(.transfer), .discovery, .keys, .misconfigured: true
+        case .request(.transfer), .discovery, .keys, .misconfigured, .pushing: true
         }
     }
 
@@ -248,6 +252,9 @@ package enum AuthorizationServerError: Error, Equatable {
             "The issuer's metadata document sends \(member) where it may not: \(reason)."
         case .keys: "The issuer's keys can't be read."
         case .misconfigured(let reason): "The provider's configuration can't be used: \(reason)."
+        case .pushing(.refused(let code)):
+            "The provider refuses the authorization request: \(code.explanation)."
+        case .pushing(let error): "The authorization request could not be pushed (\(error.word))."
         }
     }
 }

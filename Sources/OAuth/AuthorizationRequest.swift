@@ -24,6 +24,8 @@ package enum StatePlace: String, Sendable, CaseIterable {
 /// The redirect that asks for authorization (RFC 6749 §4.1.1), and what must be remembered until its answer comes.
 package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomReflectable {
     package let url: String
+    /// All of the request, in order.
+    let parameters: [(name: String, value: String)]
     /// 256 random bits as 43 characters of base64url; says nothing of user, provider or destination.
     package let state: Secret
     /// 32 random bytes as 43 characters of base64url (RFC 7636 §4.1); `nil` without PKCE.
@@ -32,13 +34,13 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
     package let nonce: Secret?
 
     /// `parameters` are the manifest's and the instance's extra ones; they can't replace what the protocol sets.
-    /// `parameterNames` holds the provider's own names of standard parameters. `response_mode` is sent where it is not
-    /// the default.
+    /// `parameterNames` holds the provider's own names of standard parameters. `resources` are where the tokens will be
+    /// used (RFC 8707 §2.1). `response_mode` is sent where it is not the default.
     package init(
         server: AuthorizationServer, client: ClientRegistration, scopes: [Scope], scopeSeparator: String = " ",
-        parameters: [String: String] = [:], parameterNames: [String: String] = [:], pkce: PKCEMethod, sendsNonce: Bool,
-        responseType: String? = "code", statePlace: StatePlace = .parameter, responseMode: ResponseMode = .query,
-        random: any RandomSource
+        parameters: [String: String] = [:], parameterNames: [String: String] = [:], resources: [String] = [],
+        pkce: PKCEMethod, sendsNonce: Bool, responseType: String? = "code",
+        statePlace: StatePlace = .parameter, responseMode: ResponseMode = .query, random: any RandomSource
     ) {
         let state = Base64URL.encode(random.bytes(32))
         let verifier = pkce == .s256 ? Base64URL.encode(random.bytes(32)) : nil
@@ -57,12 +59,14 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         }
         if let nonce { standard.append(("nonce", nonce)) }
         if responseMode != .query { standard.append(("response_mode", responseMode.rawValue)) }
+        standard += resources.map { ("resource", $0) }
         standard = standard.map { (parameterNames[$0.name] ?? $0.name, $0.value) }
         let scopeName = parameterNames["scope"] ?? "scope"
         let taken = Self.reservedParameters.union(standard.map(\.name)).union([scopeName])
         standard += parameters.filter { !taken.contains($0.key) }.map { ($0.key, $0.value) }
         // Some servers choke on an empty parameter; it means the same as none (RFC 6749 §3.1).
-        var encoded = standard.filter { !$0.value.isEmpty }.map { name, value in
+        var all = standard.filter { !$0.value.isEmpty }
+        var encoded = all.map { name, value in
             (name: name, text: FormEncoding.query([(name, value)]))
         }
         if !scopes.isEmpty {
@@ -70,7 +74,10 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
             let separator = scopeSeparator == "+" ? "+" : FormEncoding.percentEncode(scopeSeparator)
             let value = scopes.map { FormEncoding.percentEncode($0.rawValue) }.joined(separator: separator)
             encoded.append((scopeName, "\(FormEncoding.percentEncode(scopeName))=\(value)"))
+            let plain = scopes.map(\.rawValue).joined(separator: scopeSeparator == "+" ? " " : scopeSeparator)
+            all.append((scopeName, plain))
         }
+        self.parameters = all
         // In the order of their names: there are servers that ask for it, and none that minds.
         let query = encoded.sorted { $0.name < $1.name }.map(\.text).joined(separator: "&")
         url = Self.url(server.authorizationEndpoint, query: query)
@@ -100,7 +107,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
     /// `request_uri` would replace everything else (RFC 9101).
     package static let reservedParameters: Set<String> = [
         "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "code_challenge",
-        "code_challenge_method", "nonce", "request", "request_uri",
+        "code_challenge_method", "nonce", "request", "request_uri", "resource", "dpop_jkt",
     ]
 
     /// `code_challenge` by S256 (RFC 7636 §4.2).

@@ -15,13 +15,16 @@ package struct AuthorizationServer: Sendable, Equatable {
     package var authorizationResponseIssRequired: Bool
     /// What an ID token may be signed with; empty where the server is no OpenID provider.
     package var idTokenAlgorithms: [SignatureAlgorithm]
+    /// Where authorization requests are pushed (RFC 9126); `nil` where the browser carries them.
+    package var pushedAuthorizationEndpoint: String?
     /// What it takes client assertions signed with, by name; empty where it does not say.
     package var clientAssertionAlgorithms: [String]
 
     package init(
         issuer: String? = nil, authorizationEndpoint: String, tokenEndpoint: String, userinfoEndpoint: String? = nil,
         jwksURI: String? = nil, revocation: RevocationMethod = .none, authorizationResponseIssRequired: Bool = false,
-        idTokenAlgorithms: [SignatureAlgorithm] = [], clientAssertionAlgorithms: [String] = []
+        idTokenAlgorithms: [SignatureAlgorithm] = [], pushedAuthorizationEndpoint: String? = nil,
+        clientAssertionAlgorithms: [String] = []
     ) {
         self.issuer = issuer
         self.authorizationEndpoint = authorizationEndpoint
@@ -31,6 +34,7 @@ package struct AuthorizationServer: Sendable, Equatable {
         self.revocation = revocation
         self.authorizationResponseIssRequired = authorizationResponseIssRequired
         self.idTokenAlgorithms = idTokenAlgorithms
+        self.pushedAuthorizationEndpoint = pushedAuthorizationEndpoint
         self.clientAssertionAlgorithms = clientAssertionAlgorithms
     }
 }

@@ -18,6 +18,8 @@ package struct ProviderMetadata: Sendable, Equatable {
     /// Those offered that `IDToken` can verify; `none` and the HMAC ones never are.
     package var idTokenAlgorithms: [SignatureAlgorithm]
     package var authorizationResponseIssParameterSupported: Bool
+    /// RFC 9126 §5. Where the document requires it to be used, there is one.
+    package var pushedAuthorizationEndpoint: String? = nil
     /// Signature algorithms of client assertions, by name; empty where the document names none.
     package var clientAssertionAlgorithms: [String] = []
 
@@ -51,6 +53,10 @@ package struct ProviderMetadata: Sendable, Equatable {
         }
         let reader = MetadataReader(members: members, places: EndpointPlaces(issuer: issuer, hosts: allowedHosts))
 
+        var pushing = reader.usableEndpoint("pushed_authorization_request_endpoint")
+        if members["require_pushed_authorization_requests"]?.bool == true {
+            pushing = try reader.required("pushed_authorization_request_endpoint")
+        }
         if let types = try reader.strings("response_types_supported"), !types.contains("code") {
             throw .malformed(reason: "response_types_supported lacks code")
         }
@@ -65,6 +71,7 @@ package struct ProviderMetadata: Sendable, Equatable {
                 .compactMap { SignatureAlgorithm(rawValue: $0) },
             authorizationResponseIssParameterSupported:
                 members["authorization_response_iss_parameter_supported"]?.bool ?? false,
+            pushedAuthorizationEndpoint: pushing,
             clientAssertionAlgorithms: try reader.strings("token_endpoint_auth_signing_alg_values_supported") ?? [])
     }
 }
@@ -83,6 +90,7 @@ extension ProviderMetadata {
         [
             ("authorization_endpoint", authorizationEndpoint), ("token_endpoint", tokenEndpoint),
             ("userinfo_endpoint", userinfoEndpoint), ("jwks_uri", jwksURI), ("revocation_endpoint", revocationEndpoint),
+            ("pushed_authorization_request_endpoint", pushedAuthorizationEndpoint),
         ]
     }
 }

@@ -84,6 +84,12 @@ struct TokenResponseBody {
         return candidates.lazy.compactMap { $0?.string }.first
     }
 
+    /// A member that is a text.
+    func text(_ name: String) -> String? { members[name]?.string }
+
+    /// A member that is a length of time in seconds.
+    func lifetime(_ name: String) -> Duration? { Self.lifetime(members[name]) }
+
     // MARK: - Tokens
 
     func accessTokenResponse(

@@ -3,8 +3,10 @@ import Synchronization
 /// RFC 6749 §4.1.1 and §4.1.2: the authorization request, the page that asks, the response.
 extension Site {
     func authorize(_ call: Call) -> Reply {
-        guard let parameters = rules.authorizationRequest(call) else {
-            return errorPage("The request is not in the form that this site wants.", code: "invalid_request")
+        guard let parameters = authorizationParameters(call) else {
+            return errorPage(
+                "The request is not in the form that this site wants, or its request_uri is used or expired.",
+                code: "invalid_request")
         }
         let (client, switches) = state.withLock { state in
             (parameters["client_id"].flatMap { state.clients[$0] }, state.switches)
@@ -26,7 +28,9 @@ extension Site {
                 redirectURI,
                 rules.errorParameters(error) + stateParameter(parameters) + issuerParameter(switches, call))
         }
-        if parameters.repeats() { return fail("invalid_request") }
+        if parameters.repeats(except: ["resource"]) { return fail("invalid_request") }
+        let resources = parameters.values("resource")
+        guard state.withLock({ $0.takes(resources: resources) }) else { return fail("invalid_target") }
         guard parameters["response_type"] == "code" || rules.redirectsOnMismatch && parameters["response_type"] == nil
         else { return fail("unsupported_response_type") }
         let challenge = parameters["code_challenge"]
@@ -40,7 +44,7 @@ extension Site {
             client: client, redirectURI: redirectURI, namesRedirectURI: named != nil, scopes: scopes,
             state: parameters["state"], nonce: parameters["nonce"], challenge: challenge,
             wantsOfflineAccess: parameters["access_type"] == "offline", prompt: parameters["prompt"],
-            loginHint: parameters["login_hint"], createdAt: call.now)
+            loginHint: parameters["login_hint"], resources: resources, createdAt: call.now)
         if let person = switches.autoConsent { return approve(draft, person: person, scopes: scopes, call) }
         if draft.prompt == "none" {
             switch silently(draft, call) {

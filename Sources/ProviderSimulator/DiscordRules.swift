@@ -83,6 +83,7 @@ struct DiscordRules: SiteRules {
         case .invalidClient: .json(401, ["error": "invalid_client"])
         case .invalidRequest(let reason): error("invalid_request", reason)
         case .unsupportedGrantType: error("unsupported_grant_type", "Invalid \"grant_type\" in request.")
+        case .word(let code): error(code, "Refused.")
         case .code: error("invalid_grant", "Invalid \"code\" in request.")
         case .codeVerifier: error("invalid_grant", "Invalid \"code_verifier\" in request.")
         case .redirectURI: error("invalid_grant", "Invalid \"redirect_uri\" in request.")

@@ -65,6 +65,7 @@ struct FixtureRules: SiteRules {
             case .invalidClient: (401, "invalid_client")
             case .invalidRequest: (400, "invalid_request")
             case .unsupportedGrantType: (400, "unsupported_grant_type")
+            case .word(let code): (400, .string(code))
             case .code, .codeVerifier, .redirectURI, .refreshToken: (400, "invalid_grant")
             }
         switch code {

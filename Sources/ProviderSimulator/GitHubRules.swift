@@ -97,6 +97,7 @@ struct GitHubRules: SiteRules {
                 "redirect_uri_mismatch",
                 "The redirect_uri MUST match the registered callback URL for this application.", call)
         case .refreshToken: error("bad_refresh_token", "The refresh token passed is incorrect or expired.", call)
+        case .word(let code): error(code, "Refused.", call)
         case .unsupportedGrantType: error("unsupported_grant_type", "The grant_type is not supported.", call)
         }
     }

@@ -16,6 +16,8 @@ struct GrantLedger: Sendable {
         var wantsOfflineAccess: Bool
         var prompt: String?
         var loginHint: String?
+        /// RFC 8707: token requests may name these and no others.
+        var resources: [String] = []
         var createdAt: Int64
     }
 
@@ -38,6 +40,7 @@ struct GrantLedger: Sendable {
     struct Family: Sendable {
         var holder: Holder
         var scopes: [String]
+        var resources: [String] = []
         var accessTokens: [String] = []
         /// In order of issue; all but the last may be spent.
         var refreshTokens: [String] = []
@@ -120,7 +123,7 @@ struct GrantLedger: Sendable {
         let holder = Holder(client: found.draft.client.id, person: found.person)
         let family = nextFamily
         nextFamily += 1
-        families[family] = Family(holder: holder, scopes: found.scopes)
+        families[family] = Family(holder: holder, scopes: found.scopes, resources: found.draft.resources)
         familiesByHolder[holder, default: []].append(family)
         codes[code]?.family = family
         var issued = addTokens(

@@ -111,25 +111,35 @@ extension OpenIDRules {
         let methods =
             (switches.acceptsBasic ? ["client_secret_basic"] : [])
             + (switches.acceptsPost ? ["client_secret_post"] : []) + ["client_secret_jwt", "private_key_jwt"]
-        return [
-            "issuer": .string(issuer),
-            "authorization_endpoint": .string(issuer + (isGoogle ? "/o/oauth2/v2/auth" : "/authorize")),
-            "token_endpoint": .string(issuer + "/token"),
-            "userinfo_endpoint": .string(issuer + (isGoogle ? "/v1/userinfo" : "/userinfo")),
-            "revocation_endpoint": .string(issuer + "/revoke"),
-            "jwks_uri": .string(issuer + (isGoogle ? "/oauth2/v3/certs" : "/jwks")),
-            "response_types_supported": .strings(["code"]), "subject_types_supported": .strings(["public"]),
-            "id_token_signing_alg_values_supported": .strings(["RS256"]),
-            "scopes_supported": .strings(["openid", "email", "profile"] + (isGoogle ? [] : ["offline_access"])),
-            "token_endpoint_auth_methods_supported": .strings(methods),
-            "token_endpoint_auth_signing_alg_values_supported": .strings(["HS256", "RS256", "PS256", "ES256"]),
-            "claims_supported": .strings([
-                "aud", "email", "email_verified", "exp", "family_name", "given_name", "iat", "iss", "name", "picture",
-                "sub",
-            ]), "code_challenge_methods_supported": .strings(["S256"]),
-            "grant_types_supported": .strings(["authorization_code", "refresh_token"]),
-            "authorization_response_iss_parameter_supported": .bool(switches.sendsIssuer),
+        let pushes = !isGoogle && (switches.offersPushedRequests || switches.requiresPushedRequests)
+        let pushing: [(String, JSONText)] = [
+            ("pushed_authorization_request_endpoint", .string(issuer + "/par")),
+            ("require_pushed_authorization_requests", .bool(switches.requiresPushedRequests)),
         ]
+        let members: [(String, JSONText)] = [
+            ("issuer", .string(issuer)),
+            ("authorization_endpoint", .string(issuer + (isGoogle ? "/o/oauth2/v2/auth" : "/authorize"))),
+            ("token_endpoint", .string(issuer + "/token")),
+            ("userinfo_endpoint", .string(issuer + (isGoogle ? "/v1/userinfo" : "/userinfo"))),
+            ("revocation_endpoint", .string(issuer + "/revoke")),
+            ("jwks_uri", .string(issuer + (isGoogle ? "/oauth2/v3/certs" : "/jwks"))),
+            ("response_types_supported", .strings(["code"])), ("subject_types_supported", .strings(["public"])),
+            ("id_token_signing_alg_values_supported", .strings(["RS256"])),
+            ("scopes_supported", .strings(["openid", "email", "profile"] + (isGoogle ? [] : ["offline_access"]))),
+            ("token_endpoint_auth_methods_supported", .strings(methods)),
+            ("token_endpoint_auth_signing_alg_values_supported", .strings(["HS256", "RS256", "PS256", "ES256"])),
+            (
+                "claims_supported",
+                .strings([
+                    "aud", "email", "email_verified", "exp", "family_name", "given_name", "iat", "iss", "name",
+                    "picture",
+                    "sub",
+                ])
+            ), ("code_challenge_methods_supported", .strings(["S256"])),
+            ("grant_types_supported", .strings(["authorization_code", "refresh_token"])),
+            ("authorization_response_iss_parameter_supported", .bool(switches.sendsIssuer)),
+        ]
+        return .object(members + (pushes ? pushing : []))
     }
 
     /// RFC 7009. Google asks for no client authentication and minds a token that is dead already.

@@ -25,6 +25,7 @@ struct OpenIDRules: SiteRules {
         case ("GET", "/.well-known/openid-configuration"): .metadata
         case ("POST", "/consent"): .consent
         case ("POST", "/token"): .token
+        case ("POST", "/par"): isGoogle ? nil : .par
         case ("POST", "/revoke"): .revocation
         case ("GET", "/o/oauth2/v2/auth"), ("GET", "/o/oauth2/auth"): isGoogle ? .authorize : nil
         case ("GET", "/v1/userinfo"), ("POST", "/v1/userinfo"), ("GET", "/oauth2/v3/userinfo"):
@@ -121,6 +122,7 @@ struct OpenIDRules: SiteRules {
             return reply
         case .invalidRequest(let reason): return error(400, "invalid_request", reason)
         case .unsupportedGrantType: return error(400, "unsupported_grant_type", "Invalid grant_type")
+        case .word(let code): return error(400, code, "Refused.")
         case .code: return error(400, "invalid_grant", isGoogle ? "Bad Request" : "The code is unknown or spent.")
         case .codeVerifier:
             return error(400, "invalid_grant", isGoogle ? "Invalid code verifier." : "The code verifier is wrong.")

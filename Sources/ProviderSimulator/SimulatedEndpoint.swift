@@ -4,6 +4,8 @@ package enum SimulatedEndpoint: String, Sendable, CaseIterable, Codable {
     /// The submitted consent page.
     case consent
     case token
+    /// RFC 9126.
+    case par
     /// Discord's and OpenID providers' revocation endpoint; GitHub's `DELETE …/token`.
     case revocation
     /// GitHub's `DELETE …/grant`.

@@ -6,7 +6,8 @@ extension SimulatorSwitches {
         enum CodingKeys: String, CodingKey, CaseIterable {
             case accessTokenLifetime, refreshTokenLifetime, codeLifetime, rotatesRefreshTokens, reuseRevokesFamily,
                 reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
-                acceptsBasic, acceptsPost, decodesBasic, requiresAssertions, assertionIssuer, assertionAudience,
+                acceptsBasic, acceptsPost, decodesBasic, offersPushedRequests, requiresPushedRequests,
+                pushedRequestLifetime, resources, requiresAssertions, assertionIssuer, assertionAudience,
                 requiresKeyId, requiresUserAgent, sendsEtags, sendsScope,
                 refreshedTokenRefusals, tokensPerGrantMax, tokenLimit, clientLimit, invalidRequestLimit, autoConsent,
                 latency
@@ -25,6 +26,10 @@ extension SimulatorSwitches {
         var acceptsBasic: Bool?
         var acceptsPost: Bool?
         var decodesBasic: Bool?
+        var offersPushedRequests: Bool?
+        var requiresPushedRequests: Bool?
+        var pushedRequestLifetime: Int?
+        var resources: [String]?
         var requiresAssertions: Bool?
         /// Empty is the client id.
         var assertionIssuer: String?
@@ -65,6 +70,10 @@ extension SimulatorSwitches {
             set(acceptsBasic, \.acceptsBasic)
             set(acceptsPost, \.acceptsPost)
             set(decodesBasic, \.decodesBasic)
+            set(offersPushedRequests, \.offersPushedRequests)
+            set(requiresPushedRequests, \.requiresPushedRequests)
+            set(pushedRequestLifetime, \.pushedRequestLifetime)
+            if let resources { switches.resources = resources }
             set(requiresAssertions, \.requiresAssertions)
             set(requiresKeyId, \.requiresKeyID)
             set(requiresUserAgent, \.requiresUserAgent)

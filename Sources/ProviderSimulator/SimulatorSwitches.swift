@@ -22,6 +22,14 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var acceptsPost = true
     /// Id and secret of HTTP Basic are form-decoded, as RFC 6749 §2.3.1 has it.
     package var decodesBasic = true
+    /// The metadata document names an endpoint for pushed authorization requests (RFC 9126).
+    package var offersPushedRequests = false
+    /// Authorization requests that were not pushed are refused; implies `offersPushedRequests`.
+    package var requiresPushedRequests = false
+    /// Seconds for which a pushed request can be used.
+    package var pushedRequestLifetime = 60
+    /// What `resource` (RFC 8707) may name; `nil` looks at none.
+    package var resources: [String]?
     /// A secret is taken only as the key of an assertion (`client_secret_jwt`).
     package var requiresAssertions = false
     /// `iss` of assertions, where it is not the client id (quirks C11, C12).

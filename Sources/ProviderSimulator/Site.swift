@@ -31,6 +31,7 @@ final class Site: Sendable {
         let reply =
             switch endpoint {
             case .token: token(call)
+            case .par: push(call)
             case .profile, .emails, .guilds, .connections, .authorization, .userinfo: resource(endpoint, call)
             default: rules.other(endpoint, self, call)
             }

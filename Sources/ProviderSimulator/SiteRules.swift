@@ -115,6 +115,8 @@ enum TokenRefusal: Error, Equatable {
     case redirectURI
     case codeVerifier
     case unsupportedGrantType
+    /// Another word of OAuth.
+    case word(String)
 }
 
 /// A limit that a request ran into, or that a fault says it did.

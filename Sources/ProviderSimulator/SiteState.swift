@@ -13,6 +13,7 @@ struct SiteState: Sendable {
     var clients: [String: SimulatedClient]
     var faults: [SimulatedFault] = []
     var counters = SimulatorCounters()
+    var pushedRequests: [String: Site.PushedRequest] = [:]
     /// `jti` of every assertion and proof that was taken.
     var assertionIDs: Set<String> = []
     var windows = RequestWindows()

@@ -20,7 +20,7 @@ extension Site {
         guard let form = rules.readTokenRequest(call) else {
             return .failure(Answer(reply: rules.unreadableBody(call)))
         }
-        if form.repeats() { return refuse(.invalidRequest("a parameter is repeated")) }
+        if form.repeats(except: ["resource"]) { return refuse(.invalidRequest("a parameter is repeated")) }
         if let refusal = rules.refusal(of: call, form) { return refuse(refusal) }
         switch authenticateClient(call, form) {
         case .failure(let refusal): return refuse(refusal)
@@ -112,6 +112,9 @@ extension Site {
         let verifier = form["code_verifier"]
         guard verifier.map(Self.challenge) == code.draft.challenge else { return .failure(.codeVerifier) }
         if let verifier, !(43...128).contains(verifier.utf8.count) { return .failure(.codeVerifier) }
+        guard state.takes(form.values("resource"), of: code.draft.resources) else {
+            return .failure(.word("invalid_target"))
+        }
         state.counters.codesExchanged += 1
         return .success(state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now))
     }
@@ -149,6 +152,11 @@ extension Site {
             state.resident(holder.person, site: name)?.person.isSuspended == true
         {
             return .failure(.refreshToken)
+        }
+        if let family = state.ledger.family(ofToken: text).flatMap({ state.ledger.families[$0] }),
+            !state.takes(form.values("resource"), of: family.resources)
+        {
+            return .failure(.word("invalid_target"))
         }
         switch state.ledger.refresh(text, client: client.id, switches: state.switches, texts: rules, now: call.now) {
         case .refreshed(let issued):

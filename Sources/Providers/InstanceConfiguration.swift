@@ -18,6 +18,8 @@ package struct InstanceConfiguration: Sendable {
     package var certificateThumbprint: String?
     /// In place of the manifest's.
     package var scopes: [String]?
+    /// In place of the manifest's.
+    package var resources: [String]?
     package var clientAuthentication: String?
     /// Added to the manifest's; the same name replaces.
     package var authorizationParameters: [String: String]
@@ -41,7 +43,7 @@ package struct InstanceConfiguration: Sendable {
         id: String, manifest: String? = nil, variables: [String: String] = [:], clientID: String? = nil,
         clientSecret: Secret? = nil, clientKey: Secret? = nil, keyID: String? = nil,
         certificateThumbprint: String? = nil,
-        scopes: [String]? = nil, clientAuthentication: String? = nil,
+        scopes: [String]? = nil, resources: [String]? = nil, clientAuthentication: String? = nil,
         authorizationParameters: [String: String] = [:], sync: SyncOverrides = SyncOverrides(),
         place: SourcePlace? = nil
     ) {
@@ -54,6 +56,7 @@ package struct InstanceConfiguration: Sendable {
         self.keyID = keyID
         self.certificateThumbprint = certificateThumbprint
         self.scopes = scopes
+        self.resources = resources
         self.clientAuthentication = clientAuthentication
         self.authorizationParameters = authorizationParameters
         self.sync = sync

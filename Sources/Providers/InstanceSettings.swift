@@ -150,6 +150,14 @@ struct InstanceSettings {
             keyID: instance.keyID.flatMap { $0.isEmpty ? nil : $0 }, certificate: certificate)
     }
 
+    mutating func resources(_ values: [String: String]) -> [String] {
+        let resources = instance.resources ?? manifest.resources.compactMap { $0.expanded(values) }
+        for resource in resources where !resource.isAbsoluteURI {
+            report("resource", "expected each to be \(TextRule.resource.expected)")
+        }
+        return resources
+    }
+
     mutating func authorizationParameters() -> [String: String] {
         for (name, value) in instance.authorizationParameters.sorted(by: { $0.key < $1.key }) {
             let key = "authorization.parameters.\(name)"

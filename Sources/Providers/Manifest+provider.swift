@@ -35,7 +35,8 @@ extension Manifest {
         let endpoints = Endpoints(
             authorization: url(authorizationEndpoint, "authorization.endpoint"),
             token: url(tokenEndpoint, "token.endpoint"),
-            revocation: revocationRule(values, userAgent: agent, clientID: clientID, url: url))
+            revocation: revocationRule(values, userAgent: agent, clientID: clientID, url: url),
+            pushing: pushingRule(url: url))
         for request in requests where !request.isUserinfo {
             _ = url(request.url, "profile.requests.\(request.name).url")
         }
@@ -45,6 +46,8 @@ extension Manifest {
         let scopes = settings.scopes()
         var parameters = authorizationParameters
         parameters.merge(settings.authorizationParameters()) { $1 }
+        let resources = settings.resources(values)
+        dialect.requestParameters += resources.map { ("resource", $0) }
         let policy = settings.syncPolicy(everyones: syncInterval)
         let deviceEndpoint = url(deviceAuthorizationEndpoint, "device_authorization.endpoint")
         let introspection = url(introspectionEndpoint, "introspection.endpoint")
@@ -71,7 +74,7 @@ extension Manifest {
             issuerAliases: issuerAliases.filter { moved == nil || $0.variables.contains(moved ?? "") }
                 .map { $0.filled(values).text },
             metadataHosts: hosts(issuer: issuerURL, values, isMoved: moved != nil), scopes: scopes,
-            pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
+            resources: resources, pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
             authorizationParameterNames: authorizationParameterNames, responseMode: responseMode,
             keptParameters: keptParameters, keptMembers: keptMembers, callbackParameterNames: callbackParameterNames,
             responseType: responseType == "omitted" ? nil : responseType,
@@ -79,9 +82,19 @@ extension Manifest {
             refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
             limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
-            fingerprint: fingerprint(client, variables: values, scopes: scopes, parameters: parameters),
+            fingerprint: fingerprint(
+                client, variables: values, scopes: scopes, resources: resources, parameters: parameters),
             mappingFingerprint: mapping.fingerprint, endpoints: endpoints, mapping: mapping,
             failureMarkers: failureMarkers)
+    }
+
+    private func pushingRule(url: (URLTemplate?, String) -> String?) -> Endpoints.PushingRule {
+        switch pushing {
+        case .discovered: .discovered
+        case .off: .off
+        case .endpoint(let endpoint):
+            url(endpoint, "authorization.pushed_authorization_request.endpoint").map { .endpoint($0) } ?? .discovered
+        }
     }
 
     private func revocationRule(
@@ -154,14 +167,15 @@ extension ProfileRequestRule {
 extension Manifest {
     /// `Provider.fingerprint`. The text of the manifest stands for whatever it says, now and in versions to come.
     private func fingerprint(
-        _ client: ClientRegistration, variables: [String: String], scopes: [Scope], parameters: [String: String]
+        _ client: ClientRegistration, variables: [String: String], scopes: [Scope], resources: [String],
+        parameters: [String: String]
     ) -> String {
         let content: JSONObject = [
             // The redirect URI holds the instance's id and the public URL.
             "manifest": .string(digest), "variables": .object(strings: variables),
             "redirect_uri": .string(client.redirectURI),
             "client_id": .string(client.clientID), "client_authentication": .string(client.authentication.rawValue),
-            "scopes": .array(scopes.map { .string($0.rawValue) }),
+            "scopes": .array(scopes.map { .string($0.rawValue) }), "resource": .array(resources.map { .string($0) }),
             "authorization_parameters": .object(strings: parameters),
         ]
         return Hexadecimal.encode(Digest.sha256(JSONValue.object(content).canonicalText.utf8))

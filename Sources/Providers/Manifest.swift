@@ -37,6 +37,8 @@ package struct Manifest: Sendable {
     let statePlace: StatePlace
     let scopes: [String]
     let pkce: PKCEMethod
+    let pushing: Pushing
+    let resources: [URLTemplate]
     let nonce: Bool?
     let responseMode: ResponseMode
     let keptParameters: [KeptParameter]
@@ -81,6 +83,7 @@ package struct Manifest: Sendable {
         case .rfc7009(let endpoint, _): templates.append(endpoint)
         case .request(_, let url): templates.append(url)
         }
+        if case .endpoint(let endpoint) = pushing { templates.append(endpoint) }
         let used = Set((templates.compactMap { $0 } + requests.map(\.url)).flatMap(\.variables))
         return variables.filter { $0.pattern == nil && used.contains($0.name) }
     }
@@ -99,6 +102,13 @@ package struct Manifest: Sendable {
             case endpoint
             case fixed(URLTemplate)
         }
+    }
+
+    /// RFC 9126.
+    enum Pushing: Sendable {
+        case discovered
+        case off
+        case endpoint(URLTemplate?)
     }
 
     enum Revocation: Sendable {

@@ -38,4 +38,23 @@ extension ManifestReader {
             algorithm: node?["algorithm"]?.text.flatMap { SignatureAlgorithm(rawValue: $0) }, audience: audience,
             issuer: issuer, lifetime: lifetime, requiresKeyID: node?["requires_key_id"]?.bool ?? false)
     }
+
+    mutating func readPushing(_ node: YAMLNode?) -> Manifest.Pushing {
+        guard let node else { return .discovered }
+        if node.text != nil { return .off }
+        return .endpoint(template(node["endpoint"], "authorization.pushed_authorization_request.endpoint"))
+    }
+
+    mutating func readResources() -> [URLTemplate] {
+        var resources: [URLTemplate] = []
+        for (text, place) in root["resource"]?.texts ?? [] {
+            guard let template = URLTemplate(text) else { continue }
+            for name in template.variables where !variables.contains(where: { $0.name == name }) {
+                report(place, "resource: the variable {\(name)} has no value; expected one declared under variables")
+            }
+            if resources.contains(template) { report(place, "resource: \(text) is there twice") }
+            resources.append(template)
+        }
+        return resources
+    }
 }

@@ -39,6 +39,7 @@ extension ManifestReader {
     ]
     static let tokenParameters: Set = [
         "grant_type", "code", "redirect_uri", "client_id", "client_secret", "code_verifier", "refresh_token", "scope",
+        "resource", "client_assertion", "client_assertion_type", "assertion",
     ]
 
     mutating func readParameters(_ node: YAMLNode?, _ path: String, reserved: Set<String>) -> [String: String] {

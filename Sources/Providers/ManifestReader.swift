@@ -79,7 +79,8 @@ struct ManifestReader {
             responseType: authorization?["response_type"]?.text ?? "code",
             statePlace: authorization?["state_in"]?.text.flatMap { StatePlace(rawValue: $0) } ?? .parameter,
             scopes: readScopes(authorization), pkce: authorization?["pkce"]?.text == "none" ? .none : .s256,
-            nonce: authorization?["nonce"]?.bool,
+            pushing: readPushing(authorization?["pushed_authorization_request"]),
+            resources: readResources(), nonce: authorization?["nonce"]?.bool,
             responseMode: authorization?["response_mode"]?.text.flatMap { ResponseMode(rawValue: $0) } ?? .query,
             keptParameters: kept, keptMembers: members,
             callbackParameterNames: readNames(

@@ -42,6 +42,9 @@ enum ManifestVocabulary {
         .init(
             "client_assertion", clientAssertion,
             "How an assertion of private_key_jwt or client_secret_jwt departs from RFC 7523 §3."),
+        .init(
+            "resource", .list(.text(.resource), atLeast: 1),
+            "Where the tokens will be used (RFC 8707): sent with authorization, token and refresh requests."),
         .init("token", token, "The token endpoint and how it departs from RFC 6749."),
         .init(
             "revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
@@ -135,6 +138,13 @@ enum ManifestVocabulary {
         .init("scope_separator", .choice([" ", ",", "+", "|", ";", ":"]), "Between scopes in a request."),
         .init("pkce", .choice(["S256", "none"]), "RFC 7636; S256 where absent."),
         .init("nonce", .flag, "Whether a nonce is sent and expected; true where absent and there is an issuer."),
+        .init(
+            "pushed_authorization_request",
+            .either([
+                .choice(["none"]),
+                .record([.init("endpoint", .text(.url), required: true, "Where requests are pushed; each is.")]),
+            ]),
+            "RFC 9126. Where absent, requests are pushed if the metadata document names an endpoint for them."),
         .init("parameters", .map(names: .parameterName, .text(.line)), "Fixed extra parameters."),
         .init(
             "parameter_names", names(ManifestReader.renamedInAuthorization, .text(.parameterName)),

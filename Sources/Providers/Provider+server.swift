@@ -6,6 +6,15 @@ struct Endpoints: Sendable, Equatable {
     var authorization: String?
     var token: String?
     var revocation: RevocationRule
+    var pushing: PushingRule
+
+    /// Whether authorization requests are pushed (RFC 9126).
+    enum PushingRule: Sendable, Equatable {
+        /// Where the document names an endpoint.
+        case discovered
+        case off
+        case endpoint(String)
+    }
 
     /// What the manifest says of revocation; an OpenID provider's endpoint may come from its document.
     enum RevocationRule: Sendable, Equatable {
@@ -34,7 +43,16 @@ extension Provider {
             revocation: revocation(metadata?.revocationEndpoint),
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
             idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [],
+            pushedAuthorizationEndpoint: pushing(metadata?.pushedAuthorizationEndpoint),
             clientAssertionAlgorithms: metadata?.clientAssertionAlgorithms ?? [])
+    }
+
+    private func pushing(_ discovered: String?) -> String? {
+        switch endpoints.pushing {
+        case .discovered: discovered
+        case .off: nil
+        case .endpoint(let endpoint): endpoint
+        }
     }
 
     private func revocation(_ discovered: String?) -> RevocationMethod {

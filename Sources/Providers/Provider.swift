@@ -35,6 +35,8 @@ package struct Provider: Sendable {
 
     /// What is asked for where the application asks for nothing in particular.
     package let scopes: [Scope]
+    /// Where the tokens will be used (RFC 8707); token requests have them from `tokenDialect`.
+    package let resources: [String]
     package let pkce: PKCEMethod
     package let sendsNonce: Bool
     /// The fixed extra parameters of the authorization request.

@@ -101,6 +101,15 @@ extension TextRule {
         Scope($0) != nil
     }
 
+    /// More is checked once its variables have values.
+    static let resource = TextRule(
+        "an absolute URI without a fragment, in which {variable} stands for the variable's value",
+        pattern: #"^([A-Za-z][A-Za-z0-9+.-]*:|\{)[!-"$-~]+$"#
+    ) { text in
+        URLTemplate(text) != nil && (text.hasPrefix("{") || text.isAbsoluteURI)
+            && text.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x23 }
+    }
+
     static let fieldName = TextRule("the name of a header field", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$") {
         $0.isFieldName
     }
@@ -153,6 +162,15 @@ extension String {
     /// C0, C1 or delete.
     var hasControlCharacters: Bool {
         unicodeScalars.contains { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) }
+    }
+
+    /// A scheme and something after it (RFC 3986 §4.3).
+    var isAbsoluteURI: Bool {
+        guard let colon = utf8.firstIndex(of: 0x3a), colon > utf8.startIndex, let first = utf8.first, isLetter(first),
+            utf8.index(after: colon) < utf8.endIndex, !utf8.contains(0x23)
+        else { return false }
+        return utf8[..<colon].allSatisfy { isLetter($0) || isDigit($0) || "+.-".utf8.contains($0) }
+            && utf8.allSatisfy { (0x21...0x7e).contains($0) }
     }
 
     /// A token of RFC 9110 §5.6.2, which a field name is.

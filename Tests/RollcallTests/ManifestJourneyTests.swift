@@ -35,6 +35,14 @@ import Testing
         if ["enterprise", "github-app"].contains(provider.id) {
             world.simulator.setSwitches(of: provider.site) { $0.accessTokenLifetime = 28_800 }
         }
+        // Every request pushed by a client that signs, for a resource that each of them names.
+        if provider.id == "keyed" {
+            let api = "https://api.example.com"
+            world.simulator.setSwitches(of: provider.site) {
+                $0.requiresPushedRequests = true
+                $0.resources = [api]
+            }
+        }
         var steps: [String] = []
         let (said, say) = AsyncStream<String>.makeStream()
         do { try await world.makeJourney { say.yield($0) } } catch let failure as ListenFailure {
@@ -44,7 +52,9 @@ import Testing
         for await step in said { steps.append(step) }
         #expect(steps.contains { $0.contains("no good any more") } == provider.revokes)
         #expect(steps.contains { $0.contains("a new access token") } == provider.refreshes)
-        #expect(world.simulator.counters(of: provider.site).reuseDetections == 0)
+        let counters = world.simulator.counters(of: provider.site)
+        #expect(counters.reuseDetections == 0)
+        #expect((counters[.par].byStatus == ["201": 1]) == (provider.id == "keyed"))
     }
 
     @Test func `there is a journey for every built-in manifest`() throws {

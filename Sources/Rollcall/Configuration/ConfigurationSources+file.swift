@@ -33,7 +33,7 @@ extension ConfigurationSources {
         case (2, "sync"): .section(Setting.instanceSyncKeys)
         case (2, "authorization"): .section(["parameters"])
         case (2, "variables"): .names
-        case (2, "scopes"): .list
+        case (2, "scopes"), (2, "resource"): .list
         case (2, let key): (Setting.instanceKeys + Setting.instanceFileKeys).contains(key) ? .value : nil
         case (3, "sync"): Setting.instanceSyncKeys.contains(path[2]) ? .value : nil
         case (3, "variables"): .value

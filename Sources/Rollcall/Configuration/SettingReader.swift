@@ -203,12 +203,15 @@ extension SettingReader {
             let scopes = find("scopes").map { found in
                 found.values.flatMap { $0.split { $0 == "," || $0 == " " }.map(String.init) }
             }
+            let resources = find("resource").map { found in
+                found.values.flatMap { $0.split { $0 == "," || $0 == " " }.map(String.init) }
+            }
             instances.append(
                 InstanceConfiguration(
                     id: name, manifest: find("manifest")?.text, variables: named(below: "variables"),
                     clientID: find("client_id")?.text, clientSecret: find("client_secret").map { Secret($0.text) },
                     clientKey: find("client_key").map { Secret($0.text) }, keyID: find("key_id")?.text,
-                    certificateThumbprint: find("certificate_thumbprint")?.text, scopes: scopes,
+                    certificateThumbprint: find("certificate_thumbprint")?.text, scopes: scopes, resources: resources,
                     clientAuthentication: find("client_authentication")?.text,
                     authorizationParameters: named(below: "authorization.parameters"),
                     sync: InstanceConfiguration.SyncOverrides(

@@ -24,6 +24,7 @@ struct DemoProvider: Sendable {
     var fixture: SimulatedFixtureSite?
     /// The manifest's variables that point to the simulated site; `nil` for the site's usual ones.
     var variables: [String]?
+    var resources: [String]?
 
     static let all = [
         DemoProvider(id: "discord", site: .discord), DemoProvider(id: "github", site: .github, refreshes: false),
@@ -47,7 +48,7 @@ struct DemoProvider: Sendable {
             id: id, manifest: manifest,
             variables: (variables ?? simulator.variables(for: site)).merging(settings) { $1 }, clientID: clientID,
             clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private, keyID: keyID,
-            clientAuthentication: clientKey.map { _ in "private_key_jwt" },
+            resources: resources, clientAuthentication: clientKey.map { _ in "private_key_jwt" },
             // Manifests keep to what is polite at the real ones.
             sync: InstanceConfiguration.SyncOverrides(minimumInterval: .seconds(10)))
     }
