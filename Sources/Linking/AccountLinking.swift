@@ -304,7 +304,7 @@ package struct AccountLinking: Sendable {
                     code,
                     (code == "client_refused"
                         ? "The provider refuses this service: " : "The code could not be exchanged: ")
-                        + "\(error.word)\(said).")
+                        + "\(provider.word(for: error, response, now: time.now()))\(said).")
             }
         } catch let failure as LinkFailure {
             throw failure

@@ -10,11 +10,13 @@ package struct ProfileFetch: Sendable {
     private let client: ProviderClient
     private let servers: AuthorizationServers
     private let time: any TimeSource
+    private let applications: ApplicationTokens
 
     package init(client: ProviderClient, servers: AuthorizationServers, time: any TimeSource) {
         self.client = client
         self.servers = servers
         self.time = time
+        applications = ApplicationTokens(client: client, servers: servers, time: time)
     }
 
     /// What was fetched before: the responses as stored, by request name, and their validators.
@@ -67,10 +69,12 @@ package struct ProfileFetch: Sendable {
         for request in requests {
             let response: TransferResponse
             do {
-                response = try await client.send(
-                    request.request, to: provider, account: account, route: request.name, urgency: urgency)
+                response = try await send(
+                    request, of: provider, account: account,
+                    subject: request.carriesApplicationToken
+                        ? provider.subject(in: responses, idTokenClaims: idTokenClaims) : nil, urgency: urgency)
             } catch {
-                return .failed(.request(error))
+                return .failed(error)
             }
             if let age = response.maximumAge { freshFor = max(freshFor ?? .zero, age) }
             if response.status == 304, usable[request.name] != nil, let body = known[request.name] {
@@ -79,7 +83,11 @@ package struct ProfileFetch: Sendable {
                 continue
             }
             guard provider.isResource(response) else {
-                let failure = provider.failure(of: response, now: time.now())
+                var failure = provider.failure(of: response, now: time.now())
+                // Of the application's own token: it says nothing of the account's.
+                if request.carriesApplicationToken, failure == .unauthorized || failure == .insufficientScope {
+                    failure = .refused(status: response.status)
+                }
                 if request.isOptional, failure.leavesClaimsOut {
                     isModified = isModified || known[request.name] != nil
                     continue
@@ -108,6 +116,34 @@ package struct ProfileFetch: Sendable {
         }
     }
 
+    private func send(
+        _ request: ProfileRequest, of provider: Provider, account: AccountID?, subject: String?, urgency: Urgency
+    ) async throws(ProfileFetchFailure) -> TransferResponse {
+        guard request.carriesApplicationToken else {
+            do {
+                return try await client.send(
+                    request.request, to: provider, account: account, route: request.name, urgency: urgency)
+            } catch { throw .request(error) }
+        }
+        var rejected: Secret?
+        while true {
+            let token: Secret
+            do {
+                token = try await applications.token(for: provider, replacing: rejected, urgency: urgency)
+            } catch { throw .application(error) }
+            guard let authorized = request.authorized(by: token, subject: subject) else {
+                throw .mapping(.subjectMissing)
+            }
+            let response: TransferResponse
+            do {
+                response = try await client.send(authorized, to: provider, route: request.name, urgency: urgency)
+            } catch { throw .request(error) }
+            // Ended before its time: one new one is tried.
+            guard response.status == 401, rejected == nil else { return response }
+            rejected = token
+        }
+    }
+
     private static func members(of raw: String?) -> JSONObject {
         // Stored by us; were it unreadable, everything would simply be fetched anew.
         guard let raw, let document = try? JSONValue(parsing: raw, depthMax: JSONValue.composedDepthMax) else {
@@ -133,6 +169,8 @@ package enum ProfileFetchFailure: Error, Sendable, Equatable {
     case server(AuthorizationServerError)
     case unreadable(request: String, reason: String)
     case mapping(MappingError)
+    /// There is no token of the application's own.
+    case application(AccessTokenError)
 
     package var disposition: Disposition {
         switch self {
@@ -140,6 +178,7 @@ package enum ProfileFetchFailure: Error, Sendable, Equatable {
         case .request(let error): error.disposition
         case .server(let error): error.disposition
         case .unreadable, .mapping: Failure.answerUnreadable.disposition
+        case .application(let error): error.disposition
         }
     }
 
@@ -147,6 +186,7 @@ package enum ProfileFetchFailure: Error, Sendable, Equatable {
         switch self {
         case .resource(let failure): failure.failure.problemCode
         case .unreadable, .mapping: Failure.answerUnreadable.problemCode
+        case .application(let error): error.problemCode
         case .request(let error): error.problemCode
         case .server(let error): error.problemCode
         }
@@ -162,6 +202,7 @@ package enum ProfileFetchFailure: Error, Sendable, Equatable {
         case .resource(.refused(let status)): "The provider refuses the request for the profile with \(status)."
         case .unreadable(let request, let reason): "The response '\(request)' is not JSON: \(reason)."
         case .mapping(let error): "The responses make no profile: \(error)."
+        case .application(let error): "There is no token of the application's own: \(error.detail)"
         case .request(let error): error.detail
         case .server(let error): error.detail
         }

@@ -223,7 +223,9 @@ struct TokenRefresh: Sendable {
             if let pause = failure.providerPause {
                 await client.pause(provider.id, for: pause, reason: .registrationRefused(error.word))
             }
-            return await abandon(lease, mayBeSpent: error.tokenMayBeSpent, .answer(failure, word: error.word))
+            return await abandon(
+                lease, mayBeSpent: error.tokenMayBeSpent,
+                .answer(failure, word: provider.word(for: error, response, now: time.now())))
         }
         let expired = stored.credential.refreshTokenExpiresAt.map { $0 <= time.now() } ?? false
         let mayBeLost = lease.wasInDoubt && provider.refreshRotation != .reusable

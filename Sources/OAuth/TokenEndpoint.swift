@@ -19,15 +19,17 @@ package struct AccessTokenResponse: Sendable {
 
 /// RFC 6749 §3.2: what is common to all grants.
 package enum TokenEndpoint {
+    /// Without a `client` what the parameters hold is all the proof there is.
+    ///
     /// Redirects are refused: a request with credentials goes to the configured endpoint or nowhere.
     static func request(
         to endpoint: String, _ standard: [(name: String, value: String)], server: AuthorizationServer,
-        client: ClientRegistration, dialect: TokenDialect, moment: Moment
+        client: ClientRegistration?, dialect: TokenDialect, moment: Moment
     ) -> TransferRequest {
         var parameters = standard + dialect.requestParameters.map { (name: $0.0, value: $0.1) }
-        let proof = client.proof(at: endpoint, of: server, moment)
+        let proof = client?.proof(at: endpoint, of: server, moment) ?? .init()
         parameters += proof.parameters
-        if dialect.repeatsClientID, !parameters.contains(where: { $0.name == "client_id" }) {
+        if let client, dialect.repeatsClientID, !parameters.contains(where: { $0.name == "client_id" }) {
             parameters.append(("client_id", client.clientID))
         }
         if let sign = dialect.sign { parameters = sign(parameters, client) }

@@ -136,7 +136,12 @@ extension OpenIDRules {
                     "sub",
                 ])
             ), ("code_challenge_methods_supported", .strings(["S256"])),
-            ("grant_types_supported", .strings(["authorization_code", "refresh_token"])),
+            (
+                "grant_types_supported",
+                .strings(
+                    ["authorization_code", "refresh_token"]
+                        + (isGoogle ? [] : ["client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"]))
+            ),
             ("authorization_response_iss_parameter_supported", .bool(switches.sendsIssuer)),
         ]
         return .object(members + (pushes ? pushing : []))

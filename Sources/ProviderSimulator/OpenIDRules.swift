@@ -26,6 +26,7 @@ struct OpenIDRules: SiteRules {
         case ("POST", "/consent"): .consent
         case ("POST", "/token"): .token
         case ("POST", "/par"): isGoogle ? nil : .par
+        case ("GET", let path) where path.hasPrefix("/directory/"): isGoogle ? nil : .directory
         case ("POST", "/revoke"): .revocation
         case ("GET", "/o/oauth2/v2/auth"), ("GET", "/o/oauth2/auth"): isGoogle ? .authorize : nil
         case ("GET", "/v1/userinfo"), ("POST", "/v1/userinfo"), ("GET", "/oauth2/v3/userinfo"):

@@ -21,6 +21,8 @@ package enum SimulatedEndpoint: String, Sendable, CaseIterable, Codable {
     case authorization
     /// Discord's `/oauth2/userinfo`.
     case userinfo
+    /// What an OpenID provider tells applications of its people.
+    case directory
     /// The discovery document.
     case metadata
     case keys

@@ -24,6 +24,8 @@ package struct SimulatorCounters: Sendable, Codable, Equatable {
     package var graceReplays = 0
     package var codeReplays = 0
     package var revocations = 0
+    /// Tokens issued to applications themselves.
+    package var applicationTokens = 0
     package var limited = 0
     package var faultsMet = 0
 

@@ -32,6 +32,7 @@ final class Site: Sendable {
             switch endpoint {
             case .token: token(call)
             case .par: push(call)
+            case .directory: directory(call)
             case .profile, .emails, .guilds, .connections, .authorization, .userinfo: resource(endpoint, call)
             default: rules.other(endpoint, self, call)
             }

@@ -13,6 +13,8 @@ struct SiteState: Sendable {
     var clients: [String: SimulatedClient]
     var faults: [SimulatedFault] = []
     var counters = SimulatorCounters()
+    /// Tokens of applications themselves, and when they end.
+    var applicationTokens: [String: Int64] = [:]
     var pushedRequests: [String: Site.PushedRequest] = [:]
     /// `jti` of every assertion and proof that was taken.
     var assertionIDs: Set<String> = []

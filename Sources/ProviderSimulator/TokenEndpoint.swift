@@ -20,6 +20,7 @@ extension Site {
         guard let form = rules.readTokenRequest(call) else {
             return .failure(Answer(reply: rules.unreadableBody(call)))
         }
+        if let reply = applicationToken(form, call) { return .failure(Answer(reply: reply)) }
         if form.repeats(except: ["resource"]) { return refuse(.invalidRequest("a parameter is repeated")) }
         if let refusal = rules.refusal(of: call, form) { return refuse(refusal) }
         switch authenticateClient(call, form) {

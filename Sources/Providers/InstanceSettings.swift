@@ -196,7 +196,7 @@ struct InstanceSettings {
             instance.clientAuthentication.flatMap { ClientAuthentication(rawValue: $0) }
             ?? manifest.clientAuthentication
         if authentication.needsSecret, instance.clientSecret?.isEmpty ?? true { missing.append("client_secret") }
-        if authentication.needsKey {
+        if authentication.needsKey || manifest.applicationToken?.kind == .jwtBearer {
             if instance.clientKey?.isEmpty ?? true { missing.append("client_key") }
             if manifest.clientAssertion.requiresKeyID, instance.keyID?.isEmpty ?? true { missing.append("key_id") }
         }

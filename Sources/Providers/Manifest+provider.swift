@@ -79,7 +79,7 @@ extension Manifest {
             keptParameters: keptParameters, keptMembers: keptMembers, callbackParameterNames: callbackParameterNames,
             responseType: responseType == "omitted" ? nil : responseType,
             statePlace: statePlace, tokenDialect: dialect, refreshRotation: refreshRotation,
-            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
+            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants, applicationGrant: applicationGrant(values),
             limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
             fingerprint: fingerprint(
@@ -94,6 +94,14 @@ extension Manifest {
         case .off: .off
         case .endpoint(let endpoint):
             url(endpoint, "authorization.pushed_authorization_request.endpoint").map { .endpoint($0) } ?? .discovered
+        }
+    }
+
+    private func applicationGrant(_ values: [String: String]) -> ApplicationGrant? {
+        applicationToken.map { token in
+            ApplicationGrant(
+                kind: token.kind, scopes: token.scopes, subject: token.subject?.expanded(values),
+                scopesInAssertion: token.scopesInAssertion)
         }
     }
 
@@ -191,8 +199,9 @@ extension ProfileMapping {
             "requests": .array(
                 requests.map { request in
                     let fields = request.fields.map { "\($0.name): \($0.value)" }.sorted().joined(separator: "\n")
+                    let token = request.carriesApplicationToken ? " application" : ""
                     let what = "\(request.method.rawValue) \(request.url.text) \(request.body?.fingerprint ?? "")"
-                    return .string("\(request.name) \(what) \(request.isOptional) \(fields)")
+                    return .string("\(request.name) \(what) \(request.isOptional) \(fields)\(token)")
                 }),
             "claims": .array(
                 claims.map { claim in

@@ -1,3 +1,4 @@
+import Accounts
 import Cryptography
 import JSONPath
 import OAuth
@@ -61,6 +62,7 @@ package struct Manifest: Sendable {
     let revocation: Revocation
     let deviceAuthorizationEndpoint: URLTemplate?
     let introspectionEndpoint: URLTemplate?
+    let applicationToken: ApplicationToken?
     let requests: [ProfileRequestRule]
     let claims: [ClaimRule]
     let plugin: ProfilePlugin?
@@ -102,6 +104,14 @@ package struct Manifest: Sendable {
             case endpoint
             case fixed(URLTemplate)
         }
+    }
+
+    /// `ApplicationGrant` before an instance's settings.
+    struct ApplicationToken: Sendable {
+        var kind: ApplicationGrant.Kind
+        var scopes: [Scope]
+        var subject: URLTemplate?
+        var scopesInAssertion: Bool
     }
 
     /// RFC 9126.

@@ -1,3 +1,4 @@
+import Accounts
 import Cryptography
 import OAuth
 import YAML
@@ -56,5 +57,26 @@ extension ManifestReader {
             resources.append(template)
         }
         return resources
+    }
+
+    mutating func readApplicationToken() -> Manifest.ApplicationToken? {
+        guard let node = root["application_token"],
+            let kind = node["grant"]?.text.flatMap({ ApplicationGrant.Kind(rawValue: $0) })
+        else { return nil }
+        for name in ["subject", "scopes_in_assertion"] {
+            if let stated = node[name], kind != .jwtBearer {
+                report(stated.place, "application_token.\(name): expected together with grant: jwt_bearer")
+            }
+        }
+        var subject: URLTemplate?
+        if let stated = node["subject"], let text = stated.text {
+            subject = URLTemplate(text)
+            if subject?.variables.allSatisfy({ name in variables.contains { $0.name == name } }) != true {
+                report(stated.place, "application_token.subject: expected no places but declared variables")
+            }
+        }
+        return Manifest.ApplicationToken(
+            kind: kind, scopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? [], subject: subject,
+            scopesInAssertion: node["scopes_in_assertion"]?.bool ?? false)
     }
 }

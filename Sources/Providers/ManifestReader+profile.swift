@@ -28,7 +28,8 @@ extension ManifestReader {
             {
                 report(url.place, "\(path).url: {userinfo_endpoint} has no value without an issuer")
             }
-            guard let url = template(node["url"], "\(path).url", places: places) else { continue }
+            let isApplications = readToken(node, path)
+            guard let url = template(node["url"], "\(path).url", places: places + (isApplications ? [URLTemplate.subject] : [])) else { continue }
             let method: Transfer.Method = node["method"]?.text == "POST" ? .post : .get
             let tokenPlace = readTokenPlace(node["authorization"], "\(path).authorization")
             if method == .get, node["body"] != nil || tokenPlace.isBody {
@@ -36,7 +37,7 @@ extension ManifestReader {
             }
             rules.append(
                 ProfileRequestRule(
-                    name: name, method: method, url: url, tokenPlace: tokenPlace,
+                    name: name, method: method, url: url, carriesApplicationToken: isApplications, tokenPlace: tokenPlace,
                     fields: readHeaders(node["headers"], "\(path).headers"), body: readBody(node["body"]),
                     isOptional: node["optional"]?.bool ?? false,
                     requiredScopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? []))
@@ -66,6 +67,18 @@ extension ManifestReader {
         return ProfileRequestRule.Body(
             isJSON: node["format"]?.text == "json",
             parameters: node["parameters"]?.table.map { ($0.name, $0.text) } ?? [])
+    }
+
+    /// Whether the request carries the application's own token.
+    private mutating func readToken(_ node: YAMLNode, _ path: String) -> Bool {
+        guard let token = node["token"], token.text == "application" else { return false }
+        if root["application_token"] == nil {
+            report(token.place, "\(path).token: expected together with application_token")
+        }
+        if let scopes = node["scopes"] {
+            report(scopes.place, "\(path).scopes: expected without token: application, which has scopes of its own")
+        }
+        return true
     }
 
     mutating func readClaims(

@@ -108,6 +108,7 @@ struct ManifestReader {
             deviceAuthorizationEndpoint: template(
                 root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
             introspectionEndpoint: template(root["introspection"]?["endpoint"], "introspection.endpoint"),
+            applicationToken: readApplicationToken(),
             requests: requests, claims: readClaims(requests: requests, kept: kept, members: members), plugin: plugin,
             volatile: readVolatile(requests: requests, kept: kept, members: members),
             failureMarkers: FailureMarkers(
@@ -173,7 +174,7 @@ struct ManifestReader {
     static let reservedVariables =
         [
             URLTemplate.userinfoEndpoint, URLTemplate.tenantID, URLTemplate.redirectURI, URLTemplate.redirectHost,
-            "public_url",
+            URLTemplate.subject,             "public_url",
         ] + URLTemplate.revocationPlaces
 
     /// Checked with the variables' defaults where there are enough of them; an instance's values are checked again.

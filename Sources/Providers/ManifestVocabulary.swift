@@ -47,6 +47,9 @@ enum ManifestVocabulary {
             "Where the tokens will be used (RFC 8707): sent with authorization, token and refresh requests."),
         .init("token", token, "The token endpoint and how it departs from RFC 6749."),
         .init(
+            "application_token", applicationToken,
+            "A token of the application's own, of no user, for profile requests that say token: application."),
+        .init(
             "revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
         .init(
             "device_authorization", .record([.init("endpoint", .text(.url), required: true, "The endpoint's URL.")]),
@@ -118,6 +121,18 @@ enum ManifestVocabulary {
                 "A regular expression for the whole value, made of letters, digits and . _ ~ -. The callback must bring such a one; it may stand in the URL of a profile request as {callback.name}."
             ),
         ]),
+    ])
+
+    private static let applicationToken = Shape.record([
+        .init(
+            "grant", .choice(ApplicationGrant.Kind.allCases.map(\.rawValue)), required: true,
+            "client_credentials (RFC 6749 §4.4), or jwt_bearer for a service account (RFC 7523 §2.1), whose assertion is made as client_assertion says."
+        ),
+        .init("scopes", .list(.text(.scope)), "What the token is for."),
+        .init(
+            "subject", .text(.line),
+            "sub of a jwt_bearer assertion, in which {variable} may stand; its issuer where absent."),
+        .init("scopes_in_assertion", .flag, "The scopes are a claim of the assertion and no parameter."),
     ])
 
     private static let authorization = Shape.record([
@@ -317,6 +332,10 @@ enum ManifestVocabulary {
                                 "parameters", .map(names: .parameterName, .text(.line)), required: true,
                                 "Members, such as query for GraphQL."),
                         ]), "The body of a POST."),
+                    .init(
+                        "token", .choice(["account", "application"]),
+                        "Whose access token it carries: the account's where absent, or the application's own, with {subject} in the URL for whom it asks."
+                    ),
                     .init("headers", headers, "Extra header fields; {client_id} may stand in their values."),
                     .init("optional", .flag, "A refusal leaves its claims out."),
                     .init(

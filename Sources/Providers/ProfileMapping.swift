@@ -132,6 +132,18 @@ extension Provider {
     }
 }
 
+extension Provider {
+    /// Who the responses so far are about; `nil` where they do not say yet. A name that is a path of its own (`.`, `..`)
+    /// is no one's.
+    package func subject(in responses: [String: JSONValue], idTokenClaims: JSONObject?) -> String? {
+        var raw = JSONObject()
+        for (name, body) in responses { raw[name] = body }
+        if let idTokenClaims { raw[ProfileMapping.idToken] = .object(idTokenClaims) }
+        let subject = mapping.claims(in: raw)["sub"]?.string
+        return subject.flatMap { $0 == "." || $0 == ".." ? nil : $0 }
+    }
+}
+
 extension ProfileMapping {
     func claims(in document: JSONObject) -> JSONObject {
         var claims = JSONObject()

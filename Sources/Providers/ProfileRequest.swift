@@ -13,6 +13,22 @@ package struct ProfileRequest: Sendable {
     package var isOptional: Bool
     /// Any one of these must have been granted; empty where none is needed.
     package var requiredScopes: [Scope]
+    /// How it is made under the application's own token, which `request` lacks; `nil` where it carries the account's.
+    var applicationRule: ProfileRequestRule?
+
+    package var carriesApplicationToken: Bool { applicationRule != nil }
+
+    /// About that person, under the application's own token; `nil` where its URL waits for a subject that is not known.
+    package func authorized(by token: Secret, subject: String?) -> TransferRequest? {
+        guard let applicationRule else { return nil }
+        var url = request.url
+        let place = "{\(URLTemplate.subject)}"
+        if url.contains(place) {
+            guard let subject else { return nil }
+            url = url.replacing(place, with: subject.percentEncoded)
+        }
+        return applicationRule.request(to: url, request.fields, accessToken: token)
+    }
 }
 
 /// A request as the manifest declares it.
@@ -40,6 +56,7 @@ struct ProfileRequestRule: Sendable {
     var name: String
     var method: Transfer.Method
     var url: URLTemplate
+    var carriesApplicationToken: Bool
     var tokenPlace: TokenPlace
     var fields: HeaderFields
     var body: Body?
@@ -63,8 +80,10 @@ extension Provider {
     /// How many requests a sync makes at most.
     package var profileRequestCount: Int { mapping.requests.count }
 
-    /// Whether requests of that route carry an access token: those of the profile do.
-    package func carriesAccessToken(route: String) -> Bool { mapping.requests.contains { $0.name == route } }
+    /// Whether requests of that route carry an account's access token: those of the profile do.
+    package func carriesAccessToken(route: String) -> Bool {
+        mapping.requests.contains { $0.name == route && !$0.carriesApplicationToken }
+    }
 
     /// The requests of a profile in the manifest's order. One whose scope was not granted is left out where anything
     /// was said of scopes: a GitHub App's tokens come with an empty scope and may all the same. So is one to the
@@ -86,6 +105,8 @@ extension Provider {
             }
             var values = places(for: callback).merging(places(forToken: token)) { $1 }
             values[URLTemplate.userinfoEndpoint] = server.userinfoEndpoint
+            // Left as it stands until somebody is known.
+            values[URLTemplate.subject] = "{\(URLTemplate.subject)}"
             guard let url = rule.url.expanded(values) else { return nil }
             var fields = rule.fields
             if fields["Accept"] == nil { fields["Accept"] = "application/json" }
@@ -93,6 +114,11 @@ extension Provider {
             if rule.method == .get, let known = validators[rule.name] {
                 if let etag = known.etag { fields["If-None-Match"] = etag }
                 if let date = known.lastModified { fields["If-Modified-Since"] = date }
+            }
+            if rule.carriesApplicationToken {
+                return ProfileRequest(
+                    name: rule.name, request: TransferRequest(rule.method, url, fields: fields),
+                    isOptional: rule.isOptional, requiredScopes: [], applicationRule: rule)
             }
             return ProfileRequest(
                 name: rule.name, request: rule.request(to: url, fields, accessToken: credential.accessToken),

@@ -45,6 +45,11 @@ extension Provider {
             ? .throttled(until: now + LimitSignal.waitDefault, everyone: false) : error.failure
     }
 
+    /// How far the server's clock is from `now`; `nil` where the response has no date.
+    package func clockDifference(in response: TransferResponse, now: Timestamp) -> Duration? {
+        response.fields["date"].flatMap { HTTPDate.instant($0) }.map { $0 - now }
+    }
+
     /// Whether a response counts against the provider's budget of invalid requests.
     package func countsAsInvalidRequest(_ response: TransferResponse, now: Timestamp) -> Bool {
         guard limits.invalidRequests?.statuses.contains(response.status) == true else { return false }

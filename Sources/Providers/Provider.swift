@@ -63,6 +63,9 @@ package struct Provider: Sendable {
     /// By their names at the token endpoint (RFC 6749 §4.1.3, §6): without `refresh_token` no refresh is tried.
     package let grants: [String]
 
+    /// How the application gets a token of its own; `nil` where it needs none.
+    package let applicationGrant: ApplicationGrant?
+
     package let limits: ProviderLimits
     package let syncPolicy: SyncPolicy
     /// What the provider wants to see in `User-Agent`, on every request; `nil` where it takes the program's own.

@@ -9,6 +9,8 @@ struct URLTemplate: Sendable, Equatable {
 
     /// Known once the metadata document was read; allowed in `profile.requests`.
     static let userinfoEndpoint = "userinfo_endpoint"
+    /// Known once the responses before have told of the person; allowed in `profile.requests` with the application's token.
+    static let subject = "subject"
     /// The host of the instance's redirect URI; allowed in `client_assertion.issuer`.
     static let redirectHost = "redirect_host"
     /// Before the name of a parameter that is kept of the callback; allowed in `profile.requests`.
@@ -118,4 +120,16 @@ struct URLTemplate: Sendable, Equatable {
 extension Character {
     /// Of a name that a provider gave: letters, digits, `_` and `-`.
     fileprivate var isMemberNameCharacter: Bool { isASCII && (isLetter || isNumber) || self == "_" || self == "-" }
+}
+
+extension String {
+    /// All but RFC 3986's unreserved characters escaped: one path segment or value, whatever it holds.
+    var percentEncoded: String {
+        utf8.map { byte in
+            switch byte {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: String(UnicodeScalar(byte))
+            default: "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }.joined()
+    }
 }
