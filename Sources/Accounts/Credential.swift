@@ -8,12 +8,14 @@ package struct Credential: Sendable, Equatable {
     package var refreshToken: Secret?
     package var refreshTokenExpiresAt: Timestamp?
     package var scopes: [Scope]
+    /// The private key that the tokens are bound to (RFC 9449), in the words of whoever made it; `nil` for bearer tokens.
+    package var proofKey: Secret?
     /// When the request that brought it was sent: lifetimes count from there.
     package var obtainedAt: Timestamp
 
     package init(
         accessToken: Secret, tokenType: String = "Bearer", expiresAt: Timestamp? = nil, refreshToken: Secret? = nil,
-        refreshTokenExpiresAt: Timestamp? = nil, scopes: [Scope], obtainedAt: Timestamp
+        refreshTokenExpiresAt: Timestamp? = nil, scopes: [Scope], proofKey: Secret? = nil, obtainedAt: Timestamp
     ) {
         self.accessToken = accessToken
         self.tokenType = tokenType
@@ -21,6 +23,7 @@ package struct Credential: Sendable, Equatable {
         self.refreshToken = refreshToken
         self.refreshTokenExpiresAt = refreshTokenExpiresAt
         self.scopes = scopes
+        self.proofKey = proofKey
         self.obtainedAt = obtainedAt
     }
 }

@@ -117,16 +117,19 @@ package struct AccountLinking: Sendable {
             throw .provider(error)
         }
         let scopes = provider.scopes + (session.scopes ?? []).filter { !provider.scopes.contains($0) }
+        let key = server.dpop == .none ? nil : DPoPKey(random: random)
         let request = AuthorizationRequest(
             server: server, client: provider.client, scopes: scopes, scopeSeparator: provider.scopeSeparator,
             parameters: provider.authorizationParameters, parameterNames: provider.authorizationParameterNames,
-            resources: provider.resources, pkce: provider.pkce, sendsNonce: provider.sendsNonce,
-            responseType: provider.responseType, statePlace: provider.statePlace, responseMode: provider.responseMode, random: random)
+            resources: provider.resources, keyThumbprint: key?.thumbprint, pkce: provider.pkce,
+            sendsNonce: provider.sendsNonce, responseType: provider.responseType,
+            statePlace: provider.statePlace, responseMode: provider.responseMode, random: random)
         let url = try await address(of: request, server: server, provider: provider)
         do {
             try await database.linkSessions.beginAuthorization(
                 session: session.id, provider: id, state: request.state, codeVerifier: request.codeVerifier,
-                nonce: request.nonce, fingerprint: Self.fingerprint(provider, server), scopes: scopes,
+                nonce: request.nonce, proofKey: key?.secret, fingerprint: Self.fingerprint(provider, server),
+                scopes: scopes,
                 redirectURI: provider.client.redirectURI)
         } catch {
             throw .store(error)
@@ -256,12 +259,12 @@ package struct AccountLinking: Sendable {
         do { callback = try provider.kept(of: parameters) } catch {
             throw LinkFailure("invalid_callback", "The answer can't be used: \(error).")
         }
-        var response = try await exchange(pending, server: server, provider: provider) { client, dialect in
+        var response = try await exchange(pending, server: server, provider: provider) { client, dialect, moment in
             AuthorizationCodeGrant.tokenRequest(
                 code: code, codeVerifier: pending.codeVerifier, state: Secret(state),
                 redirectURI: provider.statePlace == .redirectURI
                     ? AuthorizationRequest.redirectURI(of: client, state: state) : nil,
-                server: server, client: client, dialect: dialect, moment: self.client.moment)
+                server: server, client: client, dialect: dialect, moment: moment)
         }
         let claims = try await verifiedClaims(response, pending, server: server, provider: provider)
         let kept: JSONObject
@@ -270,10 +273,10 @@ package struct AccountLinking: Sendable {
         }
         if provider.tokenDialect.exchange != nil {
             let short = response.credential
-            response = try await exchange(pending, server: server, provider: provider) { client, dialect in
+            response = try await exchange(pending, server: server, provider: provider) { client, dialect, moment in
                 AccessTokenExchange.tokenRequest(
                     accessToken: short.accessToken, server: server, client: client, dialect: dialect,
-                    moment: self.client.moment)
+                    moment: moment)
             }
             response.credential = short.refreshed(by: response.credential)
         }
@@ -285,18 +288,24 @@ package struct AccountLinking: Sendable {
 
     private func exchange(
         _ pending: PendingAuthorization, server: AuthorizationServer, provider: Provider,
-        _ request: (ClientRegistration, TokenDialect) -> TransferRequest?
+        _ request: @Sendable (ClientRegistration, TokenDialect, Moment) -> TransferRequest?
     ) async throws(LinkFailure) -> AccessTokenResponse {
-        guard let request = request(provider.client, provider.tokenDialect) else {
+        guard let first = request(provider.client, provider.tokenDialect, client.moment) else {
             throw LinkFailure("server_error", "The provider's manifest has no such request.")
         }
         // Lifetimes count from before the request was sent.
         let requestedAt = time.now()
         do {
-            let response = try await client.send(request, to: provider, urgency: .callerWaits)
+            let key = pending.proofKey.flatMap { DPoPKey($0) }
+            let response = try await client.send(to: provider, urgency: .callerWaits, key: key) { moment in
+                request(provider.client, provider.tokenDialect, moment) ?? first
+            }
             do {
-                return try TokenEndpoint.read(
-                    response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt)
+                var answer = try TokenEndpoint.read(
+                    response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt,
+                    binding: key == nil ? .none : server.dpop)
+                if answer.credential.tokenType == DPoP.tokenType { answer.credential.proofKey = key?.secret }
+                return answer
             } catch {
                 let said = TokenEndpoint.detail(of: response, dialect: provider.tokenDialect).map { " (\($0))" } ?? ""
                 let code = Self.code(for: provider.failure(error, of: response, now: time.now()))

@@ -70,7 +70,7 @@ package struct ProfileFetch: Sendable {
             let response: TransferResponse
             do {
                 response = try await send(
-                    request, of: provider, account: account,
+                    request, of: provider, account: account, credential: credential,
                     subject: request.carriesApplicationToken
                         ? provider.subject(in: responses, idTokenClaims: idTokenClaims) : nil, urgency: urgency)
             } catch {
@@ -92,8 +92,11 @@ package struct ProfileFetch: Sendable {
                     isModified = isModified || known[request.name] != nil
                     continue
                 }
-                // An account that was there is gone; before the first profile it is the manifest that may be wrong.
-                if account != nil, failure == .refused(status: 404) || failure == .refused(status: 410) {
+                // An account that was there is gone; before the first profile it is the manifest that may be wrong. What
+                // the application may see of others is another matter.
+                if account != nil, !request.carriesApplicationToken,
+                    failure == .refused(status: 404) || failure == .refused(status: 410)
+                {
                     return .failed(.resource(.gone))
                 }
                 return .failed(.resource(failure))
@@ -117,12 +120,17 @@ package struct ProfileFetch: Sendable {
     }
 
     private func send(
-        _ request: ProfileRequest, of provider: Provider, account: AccountID?, subject: String?, urgency: Urgency
+        _ request: ProfileRequest, of provider: Provider, account: AccountID?, credential: Credential, subject: String?,
+        urgency: Urgency
     ) async throws(ProfileFetchFailure) -> TransferResponse {
         guard request.carriesApplicationToken else {
             do {
+                let isBound = credential.tokenType == DPoP.tokenType
                 return try await client.send(
-                    request.request, to: provider, account: account, route: request.name, urgency: urgency)
+                    to: provider, account: account, route: request.name, urgency: urgency,
+                    key: isBound ? credential.proofKey.flatMap { DPoPKey($0) } : nil,
+                    accessToken: credential.accessToken
+                ) { _ in request.request }
             } catch { throw .request(error) }
         }
         var rejected: Secret?

@@ -12,11 +12,13 @@ package actor ProviderClient {
     private let transport: any Transport
     /// For what is kept of a provider beside requests.
     nonisolated let database: Database
-    private let time: any TimeSource
+    let time: any TimeSource
     private let random: any RandomSource
     private let logger: Logger
     private var gates: [ProviderID: ProviderGate] = [:]
     private var pausesReadAt: Timestamp?
+    /// The newest of each origin (RFC 9449 §8.2).
+    private var nonces: [String: String] = [:]
     private var nextWaiter = 0
 
     static let discoveryRoute = "discovery"
@@ -74,9 +76,19 @@ package actor ProviderClient {
         } catch {
             result = .failure(error)
         }
+        if case .success(let response) = result { remember(response, of: request.url) }
         leave(provider.id)
         await observe(result, of: provider, account: admission.account, route: admission.route)
         do { return try result.get() } catch { throw .transfer(error) }
+    }
+
+    func nonce(for url: String) -> String? { DPoP.origin(of: url).flatMap { nonces[$0] } }
+
+    private func remember(_ response: TransferResponse, of url: String) {
+        guard let nonce = DPoP.nonce(in: response), let origin = DPoP.origin(of: url) else { return }
+        // Bounded: there are as many origins as the configuration and the metadata documents name.
+        if nonces.count >= 1000, nonces[origin] == nil { nonces = [:] }
+        nonces[origin] = nonce
     }
 
     /// Nothing was sent.

@@ -159,11 +159,15 @@ package struct RevocationSender: Sendable {
         do {
             let requestedAt = time.now()
             let response = try await client.send(
+                to: provider, urgency: .background, key: held.proofKey.flatMap { DPoPKey($0) }
+            ) { moment in
                 RefreshTokenGrant.tokenRequest(
                     refreshToken: refreshToken, server: server, client: provider.client,
-                    dialect: provider.tokenDialect, moment: client.moment), to: provider, urgency: .background)
+                    dialect: provider.tokenDialect, moment: moment)
+            }
             let answer = try TokenEndpoint.read(
-                response, dialect: provider.tokenDialect, requestedScopes: held.scopes, requestedAt: requestedAt)
+                response, dialect: provider.tokenDialect, requestedScopes: held.scopes, requestedAt: requestedAt,
+                binding: held.binding(server))
             renewed = held.refreshed(by: answer.credential)
         } catch let error as TokenRequestError {
             // The grant is dead; what the provider says of the old token settles it.

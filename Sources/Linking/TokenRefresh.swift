@@ -151,14 +151,16 @@ struct TokenRefresh: Sendable {
     ) async -> Outcome {
         let stored = lease.stored
         do {
-            let response = try await client.send(
+            let key = stored.credential.proofKey.flatMap { DPoPKey($0) }
+            let response = try await client.send(with: admission, key: key) { moment in
                 RefreshTokenGrant.tokenRequest(
                     refreshToken: lease.refreshToken, server: server, client: provider.client,
-                    dialect: provider.tokenDialect, moment: client.moment), with: admission)
+                    dialect: provider.tokenDialect, moment: moment)
+            }
             do {
                 let answer = try TokenEndpoint.read(
                     response, dialect: provider.tokenDialect, requestedScopes: stored.credential.scopes,
-                    requestedAt: lease.checkedAt)
+                    requestedAt: lease.checkedAt, binding: stored.credential.binding(server))
                 return try await commit(
                     stored.credential.refreshed(by: answer.credential), of: lease.account, provider: provider,
                     after: stored)
@@ -271,6 +273,14 @@ struct TokenRefresh: Sendable {
             return .store(error)
         }
         return .relink(code, detail: detail)
+    }
+}
+
+extension Credential {
+    /// What an answer to its refresh token may be: a link that began without a key goes on without one.
+    func binding(_ server: AuthorizationServer) -> DPoP.Use {
+        guard proofKey != nil else { return .none }
+        return server.dpop == .required ? .required : .offered
     }
 }
 

@@ -35,11 +35,12 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
 
     /// `parameters` are the manifest's and the instance's extra ones; they can't replace what the protocol sets.
     /// `parameterNames` holds the provider's own names of standard parameters. `resources` are where the tokens will be
-    /// used (RFC 8707 §2.1). `response_mode` is sent where it is not the default.
+    /// used (RFC 8707 §2.1); `keyThumbprint` is that of the key that the code will be bound to (RFC 9449 §10).
+    /// `response_mode` is sent where it is not the default.
     package init(
         server: AuthorizationServer, client: ClientRegistration, scopes: [Scope], scopeSeparator: String = " ",
         parameters: [String: String] = [:], parameterNames: [String: String] = [:], resources: [String] = [],
-        pkce: PKCEMethod, sendsNonce: Bool, responseType: String? = "code",
+        keyThumbprint: String? = nil, pkce: PKCEMethod, sendsNonce: Bool, responseType: String? = "code",
         statePlace: StatePlace = .parameter, responseMode: ResponseMode = .query, random: any RandomSource
     ) {
         let state = Base64URL.encode(random.bytes(32))
@@ -60,6 +61,7 @@ package struct AuthorizationRequest: Sendable, CustomStringConvertible, CustomRe
         if let nonce { standard.append(("nonce", nonce)) }
         if responseMode != .query { standard.append(("response_mode", responseMode.rawValue)) }
         standard += resources.map { ("resource", $0) }
+        if let keyThumbprint { standard.append(("dpop_jkt", keyThumbprint)) }
         standard = standard.map { (parameterNames[$0.name] ?? $0.name, $0.value) }
         let scopeName = parameterNames["scope"] ?? "scope"
         let taken = Self.reservedParameters.union(standard.map(\.name)).union([scopeName])

@@ -17,6 +17,8 @@ package struct AuthorizationServer: Sendable, Equatable {
     package var idTokenAlgorithms: [SignatureAlgorithm]
     /// Where authorization requests are pushed (RFC 9126); `nil` where the browser carries them.
     package var pushedAuthorizationEndpoint: String?
+    /// Whether tokens are bound to a key (RFC 9449).
+    package var dpop: DPoP.Use
     /// What it takes client assertions signed with, by name; empty where it does not say.
     package var clientAssertionAlgorithms: [String]
 
@@ -24,7 +26,7 @@ package struct AuthorizationServer: Sendable, Equatable {
         issuer: String? = nil, authorizationEndpoint: String, tokenEndpoint: String, userinfoEndpoint: String? = nil,
         jwksURI: String? = nil, revocation: RevocationMethod = .none, authorizationResponseIssRequired: Bool = false,
         idTokenAlgorithms: [SignatureAlgorithm] = [], pushedAuthorizationEndpoint: String? = nil,
-        clientAssertionAlgorithms: [String] = []
+        dpop: DPoP.Use = .none, clientAssertionAlgorithms: [String] = []
     ) {
         self.issuer = issuer
         self.authorizationEndpoint = authorizationEndpoint
@@ -35,6 +37,7 @@ package struct AuthorizationServer: Sendable, Equatable {
         self.authorizationResponseIssRequired = authorizationResponseIssRequired
         self.idTokenAlgorithms = idTokenAlgorithms
         self.pushedAuthorizationEndpoint = pushedAuthorizationEndpoint
+        self.dpop = dpop
         self.clientAssertionAlgorithms = clientAssertionAlgorithms
     }
 }

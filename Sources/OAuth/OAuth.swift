@@ -1,4 +1,4 @@
-/// The grant engine, in the words of RFC 6749, RFC 6750, RFC 7009, RFC 7523, RFC 7636, RFC 8707, RFC 9126, RFC 9207, and OpenID Connect Core and
+/// The grant engine, in the words of RFC 6749, RFC 6750, RFC 7009, RFC 7523, RFC 7636, RFC 8707, RFC 9126, RFC 9449, RFC 9207, and OpenID Connect Core and
 /// Discovery.
 ///
 /// Everything here is pure: it builds the requests and reads the responses. `Linking` sends them, `Providers` says which

@@ -20,6 +20,8 @@ package struct ProviderMetadata: Sendable, Equatable {
     package var authorizationResponseIssParameterSupported: Bool
     /// RFC 9126 §5. Where the document requires it to be used, there is one.
     package var pushedAuthorizationEndpoint: String? = nil
+    /// The server binds tokens to keys that sign ES256 (RFC 9449 §5.1).
+    package var offersDPoP = false
     /// Signature algorithms of client assertions, by name; empty where the document names none.
     package var clientAssertionAlgorithms: [String] = []
 
@@ -72,6 +74,7 @@ package struct ProviderMetadata: Sendable, Equatable {
             authorizationResponseIssParameterSupported:
                 members["authorization_response_iss_parameter_supported"]?.bool ?? false,
             pushedAuthorizationEndpoint: pushing,
+            offersDPoP: try reader.strings("dpop_signing_alg_values_supported")?.contains("ES256") ?? false,
             clientAssertionAlgorithms: try reader.strings("token_endpoint_auth_signing_alg_values_supported") ?? [])
     }
 }

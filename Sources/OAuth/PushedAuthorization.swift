@@ -32,7 +32,7 @@ package enum PushedAuthorization {
         guard let uri = body.text("request_uri"), (1...2048).contains(uri.utf8.count), uri.isVisibleASCII,
             !uri.contains(" ")
         else { throw .malformed(reason: "no request_uri") }
-        guard let lifetime = body.lifetime("expires_in"), lifetime > .zero else {
+        guard let seconds = body.number("expires_in"), seconds > 0 else {
             throw .malformed(reason: "no expires_in")
         }
         return Secret(uri)

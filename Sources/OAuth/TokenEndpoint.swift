@@ -32,7 +32,7 @@ package enum TokenEndpoint {
         if let client, dialect.repeatsClientID, !parameters.contains(where: { $0.name == "client_id" }) {
             parameters.append(("client_id", client.clientID))
         }
-        if let sign = dialect.sign { parameters = sign(parameters, client) }
+        if let client, let sign = dialect.sign { parameters = sign(parameters, client) }
         parameters = parameters.map { (dialect.parameterNames[$0.name] ?? $0.name, $0.value) }
 
         var fields: HeaderFields = ["Accept": "application/json"]
@@ -55,9 +55,10 @@ package enum TokenEndpoint {
 
     /// Reads the answer to a token request. `requestedScopes` are those asked for, or on a refresh those held: they
     /// stand where the answer names none (§5.1). Lifetimes count from `requestedAt`, when the request was sent; whoever
-    /// uses the credential subtracts its allowance for skew.
+    /// uses the credential subtracts its allowance for skew. `binding` says whether a proof was sent along.
     package static func read(
-        _ response: TransferResponse, dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp
+        _ response: TransferResponse, dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp,
+        binding: DPoP.Use = .none
     ) throws(TokenRequestError) -> AccessTokenResponse {
         // A server in trouble may say anything; only its status is believed.
         if response.status >= 500 || response.status == 429 { throw .unavailable(status: response.status) }
@@ -70,7 +71,7 @@ package enum TokenEndpoint {
         guard isSuccess else { throw .unavailable(status: response.status) }
         do {
             return try body.accessTokenResponse(
-                dialect: dialect, requestedScopes: requestedScopes, requestedAt: requestedAt)
+                dialect: dialect, requestedScopes: requestedScopes, requestedAt: requestedAt, binding: binding)
         } catch { throw .malformed(reason: error.reason) }
     }
 

@@ -87,13 +87,15 @@ struct TokenResponseBody {
     /// A member that is a text.
     func text(_ name: String) -> String? { members[name]?.string }
 
-    /// A member that is a length of time in seconds.
-    func lifetime(_ name: String) -> Duration? { Self.lifetime(members[name]) }
+    /// A member that is a number, or a text with one.
+    func number(_ name: String) -> Double? {
+        members[name].flatMap { $0.number?.double ?? $0.string.flatMap(Double.init) }
+    }
 
     // MARK: - Tokens
 
     func accessTokenResponse(
-        dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp
+        dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp, binding: DPoP.Use
     ) throws(Unreadable) -> AccessTokenResponse {
         func member(_ name: String) -> JSONValue? {
             let value = Self.member(name, of: members, dialect)
@@ -123,7 +125,7 @@ struct TokenResponseBody {
             refreshTokenLifetime = stated ?? dialect.refreshTokenLifetime
         }
         let credential = Credential(
-            accessToken: accessToken, tokenType: try tokenType(member("token_type"), dialect),
+            accessToken: accessToken, tokenType: try tokenType(member("token_type"), dialect, binding),
             expiresAt: accessTokenLifetime.map { requestedAt + $0 }, refreshToken: refreshToken,
             refreshTokenExpiresAt: refreshTokenLifetime.map { requestedAt + $0 },
             scopes: Self.scopes(member("scope")) ?? requestedScopes, obtainedAt: requestedAt)
@@ -149,11 +151,16 @@ struct TokenResponseBody {
     }
 
     /// Required by RFC 6749 §5.1 and yet often left out: then Bearer. A type that we do not know how to use must not be
-    /// used (§7.1).
-    private func tokenType(_ value: JSONValue?, _ dialect: TokenDialect) throws(Unreadable) -> String {
-        guard let value, value != .string("") else { return "Bearer" }
+    /// used (§7.1), and one that is bound to no key of ours is of no use either.
+    private func tokenType(
+        _ value: JSONValue?, _ dialect: TokenDialect, _ binding: DPoP.Use
+    ) throws(Unreadable) -> String {
+        let type = value == .string("") ? nil : value
+        if binding != .none, type?.string?.lowercased() == DPoP.tokenType.lowercased() { return DPoP.tokenType }
+        guard binding != .required else { throw Unreadable(reason: "token_type is not DPoP") }
+        guard let type else { return "Bearer" }
         let known = ["bearer"] + dialect.bearerTokenTypes.map { $0.lowercased() }
-        guard let type = value.string, known.contains(type.lowercased()) else {
+        guard let text = type.string, known.contains(text.lowercased()) else {
             throw Unreadable(reason: "token_type is not Bearer")
         }
         return "Bearer"

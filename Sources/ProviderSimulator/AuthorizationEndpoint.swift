@@ -44,7 +44,8 @@ extension Site {
             client: client, redirectURI: redirectURI, namesRedirectURI: named != nil, scopes: scopes,
             state: parameters["state"], nonce: parameters["nonce"], challenge: challenge,
             wantsOfflineAccess: parameters["access_type"] == "offline", prompt: parameters["prompt"],
-            loginHint: parameters["login_hint"], resources: resources, createdAt: call.now)
+            loginHint: parameters["login_hint"], resources: resources,
+            keyThumbprint: parameters["dpop_jkt"], createdAt: call.now)
         if let person = switches.autoConsent { return approve(draft, person: person, scopes: scopes, call) }
         if draft.prompt == "none" {
             switch silently(draft, call) {

@@ -18,6 +18,8 @@ struct GrantLedger: Sendable {
         var loginHint: String?
         /// RFC 8707: token requests may name these and no others.
         var resources: [String] = []
+        /// The key that the code is bound to (RFC 9449 §10).
+        var keyThumbprint: String?
         var createdAt: Int64
     }
 
@@ -41,6 +43,8 @@ struct GrantLedger: Sendable {
         var holder: Holder
         var scopes: [String]
         var resources: [String] = []
+        /// The key that its tokens are bound to.
+        var keyThumbprint: String?
         var accessTokens: [String] = []
         /// In order of issue; all but the last may be spent.
         var refreshTokens: [String] = []
@@ -218,6 +222,13 @@ struct GrantLedger: Sendable {
         return true
     }
 
+    /// The tokens of a family are of use with that key alone.
+    mutating func bind(_ issued: inout IssuedTokens, to thumbprint: String) {
+        guard let family = family(ofToken: issued.accessToken) else { return }
+        families[family]?.keyThumbprint = thumbprint
+        issued.isBound = true
+    }
+
     // MARK: Ends
 
     /// The family of a token of either kind, dead by time or spent though it may be.
@@ -317,6 +328,7 @@ struct IssuedTokens: Sendable {
     var holder: GrantLedger.Holder
     var nonce: String?
     var isRefreshed = false
+    var isBound = false
 
     init(accessToken: String, accessLifetime: Int?, scopes: [String], holder: GrantLedger.Holder) {
         self.accessToken = accessToken

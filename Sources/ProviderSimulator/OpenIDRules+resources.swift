@@ -116,6 +116,8 @@ extension OpenIDRules {
             ("pushed_authorization_request_endpoint", .string(issuer + "/par")),
             ("require_pushed_authorization_requests", .bool(switches.requiresPushedRequests)),
         ]
+        let binds = !isGoogle && (switches.offersDPoP || switches.requiresDPoP)
+        let binding: [(String, JSONText)] = [("dpop_signing_alg_values_supported", .strings(["ES256"]))]
         let members: [(String, JSONText)] = [
             ("issuer", .string(issuer)),
             ("authorization_endpoint", .string(issuer + (isGoogle ? "/o/oauth2/v2/auth" : "/authorize"))),
@@ -144,7 +146,7 @@ extension OpenIDRules {
             ),
             ("authorization_response_iss_parameter_supported", .bool(switches.sendsIssuer)),
         ]
-        return .object(members + (pushes ? pushing : []))
+        return .object(members + (pushes ? pushing : []) + (binds ? binding : []))
     }
 
     /// RFC 7009. Google asks for no client authentication and minds a token that is dead already.

@@ -143,7 +143,10 @@ struct OpenIDRules: SiteRules {
     func tokenResponse(
         _ issued: IssuedTokens, person: SimulatedPerson?, switches: SimulatorSwitches, _ call: Call
     ) -> Reply {
-        var members: [(String, JSONText)] = [("access_token", .string(issued.accessToken)), ("token_type", "Bearer")]
+        var members: [(String, JSONText)] = [
+            ("access_token", .string(issued.accessToken)),
+            ("token_type", issued.isBound ? "DPoP" : "Bearer"),
+        ]
         if let lifetime = issued.accessLifetime { members.append(("expires_in", .integer(Int64(lifetime)))) }
         if let refresh = issued.refreshToken { members.append(("refresh_token", .string(refresh))) }
         if isGoogle, issued.refreshToken != nil, let lifetime = issued.refreshLifetime {
@@ -160,5 +163,5 @@ struct OpenIDRules: SiteRules {
     }
 
     private static let json = "application/json; charset=utf-8"
-    var tokenSchemes: [String] { ["bearer"] }
+    var tokenSchemes: [String] { ["bearer", "dpop"] }
 }

@@ -7,6 +7,7 @@ extension SimulatorSwitches {
             case accessTokenLifetime, refreshTokenLifetime, codeLifetime, rotatesRefreshTokens, reuseRevokesFamily,
                 reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
                 acceptsBasic, acceptsPost, decodesBasic, offersPushedRequests, requiresPushedRequests,
+                offersDpop, requiresDpop, demandsProofNonces,
                 pushedRequestLifetime, resources, requiresAssertions, assertionIssuer, assertionAudience,
                 requiresKeyId, requiresUserAgent, sendsEtags, sendsScope,
                 refreshedTokenRefusals, tokensPerGrantMax, tokenLimit, clientLimit, invalidRequestLimit, autoConsent,
@@ -30,6 +31,9 @@ extension SimulatorSwitches {
         var requiresPushedRequests: Bool?
         var pushedRequestLifetime: Int?
         var resources: [String]?
+        var offersDpop: Bool?
+        var requiresDpop: Bool?
+        var demandsProofNonces: Bool?
         var requiresAssertions: Bool?
         /// Empty is the client id.
         var assertionIssuer: String?
@@ -74,6 +78,9 @@ extension SimulatorSwitches {
             set(requiresPushedRequests, \.requiresPushedRequests)
             set(pushedRequestLifetime, \.pushedRequestLifetime)
             if let resources { switches.resources = resources }
+            set(offersDpop, \.offersDPoP)
+            set(requiresDpop, \.requiresDPoP)
+            set(demandsProofNonces, \.demandsProofNonces)
             set(requiresAssertions, \.requiresAssertions)
             set(requiresKeyId, \.requiresKeyID)
             set(requiresUserAgent, \.requiresUserAgent)

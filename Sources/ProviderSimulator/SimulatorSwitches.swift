@@ -30,6 +30,12 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var pushedRequestLifetime = 60
     /// What `resource` (RFC 8707) may name; `nil` looks at none.
     package var resources: [String]?
+    /// Tokens that are asked for with a DPoP proof are bound to its key (RFC 9449), and the metadata document says so.
+    package var offersDPoP = false
+    /// Token requests without a proof are refused; implies `offersDPoP`.
+    package var requiresDPoP = false
+    /// Proofs have to hold the newest nonce, and each answer brings another.
+    package var demandsProofNonces = false
     /// A secret is taken only as the key of an assertion (`client_secret_jwt`).
     package var requiresAssertions = false
     /// `iss` of assertions, where it is not the client id (quirks C11, C12).

@@ -84,6 +84,9 @@ final class Site: Sendable {
     }
 
     private func resource(_ endpoint: SimulatedEndpoint, _ call: Call) -> Reply {
+        if let token = call.token(schemes: rules.tokenSchemes), let refusal = refusal(ofBound: token, call) {
+            return refusal
+        }
         switch access(endpoint, call) {
         case .refused(let reply): return reply
         case .limited(let hit): return limited(hit, call)
@@ -96,7 +99,7 @@ final class Site: Sendable {
                 use?.used = counted.used - 1
             }
             reply.fields += rules.limitFields(use, call)
-            return reply
+            return withProofNonce(reply, switches)
         }
     }
 

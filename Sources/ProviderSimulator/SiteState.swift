@@ -13,6 +13,8 @@ struct SiteState: Sendable {
     var clients: [String: SimulatedClient]
     var faults: [SimulatedFault] = []
     var counters = SimulatorCounters()
+    /// What DPoP proofs have to hold now.
+    var proofNonce: String?
     /// Tokens of applications themselves, and when they end.
     var applicationTokens: [String: Int64] = [:]
     var pushedRequests: [String: Site.PushedRequest] = [:]

@@ -6,9 +6,17 @@ extension Site {
     func token(_ call: Call) -> Reply {
         switch grant(call) {
         case .success(let (issued, person, switches)):
-            rules.tokenResponse(issued, person: person, switches: switches, call)
+            withProofNonce(rules.tokenResponse(issued, person: person, switches: switches, call), switches)
         case .failure(let answer): answer.reply
         }
+    }
+
+    /// A success brings the nonce of the next request (RFC 9449 §8.2).
+    func withProofNonce(_ reply: Reply, _ switches: SimulatorSwitches) -> Reply {
+        guard switches.demandsProofNonces else { return reply }
+        var reply = reply
+        reply.set("dpop-nonce", state.withLock { $0.renewProofNonce() })
+        return reply
     }
 
     private struct Answer: Error { var reply: Reply }
@@ -23,11 +31,24 @@ extension Site {
         if let reply = applicationToken(form, call) { return .failure(Answer(reply: reply)) }
         if form.repeats(except: ["resource"]) { return refuse(.invalidRequest("a parameter is repeated")) }
         if let refusal = rules.refusal(of: call, form) { return refuse(refusal) }
+        let thumbprint: String?
+        switch proof(call, accessToken: nil) {
+        case .absent where state.withLock({ $0.switches.requiresDPoP }): return refuse(.word("invalid_dpop_proof"))
+        case .absent: thumbprint = nil
+        case .valid(let key):
+            let offers = state.withLock { $0.switches.offersDPoP || $0.switches.requiresDPoP }
+            thumbprint = offers ? key : nil
+        case .wrong: return refuse(.word("invalid_dpop_proof"))
+        case .wantsNonce(let nonce):
+            var reply = rules.refusal(.word("use_dpop_nonce"), call)
+            reply.set("dpop-nonce", nonce)
+            return .failure(Answer(reply: reply))
+        }
         switch authenticateClient(call, form) {
         case .failure(let refusal): return refuse(refusal)
         case .success(let client):
             let (outcome, switches) = state.withLock { state in
-                (issue(form, client, &state, call), state.switches)
+                (issue(form, client, thumbprint, &state, call), state.switches)
             }
             switch outcome {
             case .failure(let refusal): return refuse(refusal)
@@ -81,11 +102,11 @@ extension Site {
     }
 
     private func issue(
-        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+        _ form: Form, _ client: SimulatedClient, _ thumbprint: String?, _ state: inout SiteState, _ call: Call
     ) -> Result<IssuedTokens, TokenRefusal> {
         switch form["grant_type"] ?? (rules.grantTypeIsOptional ? "authorization_code" : nil) {
-        case "authorization_code": exchange(form, client, &state, call)
-        case "refresh_token": refresh(form, client, &state, call)
+        case "authorization_code": exchange(form, client, thumbprint, &state, call)
+        case "refresh_token": refresh(form, client, thumbprint, &state, call)
         case "access_token_renewal": renew(form, client, &state, call)
         case nil: .failure(.invalidRequest("grant_type is missing"))
         default: .failure(.unsupportedGrantType)
@@ -93,7 +114,7 @@ extension Site {
     }
 
     private func exchange(
-        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+        _ form: Form, _ client: SimulatedClient, _ thumbprint: String?, _ state: inout SiteState, _ call: Call
     ) -> Result<IssuedTokens, TokenRefusal> {
         guard let text = form["code"] else { return .failure(.invalidRequest("code is missing")) }
         guard let (code, isReplay) = state.ledger.use(text) else { return .failure(.code) }
@@ -117,7 +138,10 @@ extension Site {
             return .failure(.word("invalid_target"))
         }
         state.counters.codesExchanged += 1
-        return .success(state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now))
+        if let key = code.draft.keyThumbprint, key != thumbprint { return .failure(.word("invalid_dpop_proof")) }
+        var issued = state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now)
+        if let thumbprint { state.ledger.bind(&issued, to: thumbprint) }
+        return .success(issued)
     }
 
     /// An access token for a newer one of the same grant.
@@ -133,7 +157,7 @@ extension Site {
     }
 
     private func refresh(
-        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+        _ form: Form, _ client: SimulatedClient, _ thumbprint: String?, _ state: inout SiteState, _ call: Call
     ) -> Result<IssuedTokens, TokenRefusal> {
         guard let text = form["refresh_token"] else { return .failure(.invalidRequest("refresh_token is missing")) }
         if let (number, step) = BulkPerson.number(ofRefreshToken: text) {
@@ -159,12 +183,16 @@ extension Site {
         {
             return .failure(.word("invalid_target"))
         }
+        let bound = state.ledger.family(ofToken: text).flatMap { state.ledger.families[$0]?.keyThumbprint }
+        if let bound, bound != thumbprint { return .failure(.word("invalid_dpop_proof")) }
         switch state.ledger.refresh(text, client: client.id, switches: state.switches, texts: rules, now: call.now) {
-        case .refreshed(let issued):
+        case .refreshed(var issued):
             state.counters.refreshes += 1
+            issued.isBound = bound != nil
             return .success(issued)
-        case .replayed(let issued):
+        case .replayed(var issued):
             state.counters.graceReplays += 1
+            issued.isBound = bound != nil
             return .success(issued)
         case .reused:
             state.counters.reuseDetections += 1

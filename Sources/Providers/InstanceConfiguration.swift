@@ -21,6 +21,8 @@ package struct InstanceConfiguration: Sendable {
     /// In place of the manifest's.
     package var resources: [String]?
     package var clientAuthentication: String?
+    /// In place of the manifest's `token.dpop`.
+    package var dpop: String?
     /// Added to the manifest's; the same name replaces.
     package var authorizationParameters: [String: String]
     package var sync: SyncOverrides
@@ -43,7 +45,7 @@ package struct InstanceConfiguration: Sendable {
         id: String, manifest: String? = nil, variables: [String: String] = [:], clientID: String? = nil,
         clientSecret: Secret? = nil, clientKey: Secret? = nil, keyID: String? = nil,
         certificateThumbprint: String? = nil,
-        scopes: [String]? = nil, resources: [String]? = nil, clientAuthentication: String? = nil,
+        scopes: [String]? = nil, resources: [String]? = nil, clientAuthentication: String? = nil, dpop: String? = nil,
         authorizationParameters: [String: String] = [:], sync: SyncOverrides = SyncOverrides(),
         place: SourcePlace? = nil
     ) {
@@ -58,6 +60,7 @@ package struct InstanceConfiguration: Sendable {
         self.scopes = scopes
         self.resources = resources
         self.clientAuthentication = clientAuthentication
+        self.dpop = dpop
         self.authorizationParameters = authorizationParameters
         self.sync = sync
         self.place = place

@@ -150,6 +150,15 @@ struct InstanceSettings {
             keyID: instance.keyID.flatMap { $0.isEmpty ? nil : $0 }, certificate: certificate)
     }
 
+    mutating func dpop() -> DPoP.Use? {
+        guard let name = instance.dpop else { return manifest.dpop }
+        guard let use = DPoP.Use(rawValue: name) else {
+            report("dpop", "expected one of \(DPoP.Use.allCases.map(\.rawValue).joined(separator: ", "))")
+            return nil
+        }
+        return use
+    }
+
     mutating func resources(_ values: [String: String]) -> [String] {
         let resources = instance.resources ?? manifest.resources.compactMap { $0.expanded(values) }
         for resource in resources where !resource.isAbsoluteURI {

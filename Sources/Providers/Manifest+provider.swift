@@ -47,6 +47,7 @@ extension Manifest {
         var parameters = authorizationParameters
         parameters.merge(settings.authorizationParameters()) { $1 }
         let resources = settings.resources(values)
+        let dpop = settings.dpop()
         dialect.requestParameters += resources.map { ("resource", $0) }
         let policy = settings.syncPolicy(everyones: syncInterval)
         let deviceEndpoint = url(deviceAuthorizationEndpoint, "device_authorization.endpoint")
@@ -74,12 +75,14 @@ extension Manifest {
             issuerAliases: issuerAliases.filter { moved == nil || $0.variables.contains(moved ?? "") }
                 .map { $0.filled(values).text },
             metadataHosts: hosts(issuer: issuerURL, values, isMoved: moved != nil), scopes: scopes,
-            resources: resources, pkce: pkce, sendsNonce: issuerURL != nil && nonce != false, authorizationParameters: parameters,
+            resources: resources, pkce: pkce, sendsNonce: issuerURL != nil && nonce != false,
+            authorizationParameters: parameters,
             authorizationParameterNames: authorizationParameterNames, responseMode: responseMode,
             keptParameters: keptParameters, keptMembers: keptMembers, callbackParameterNames: callbackParameterNames,
             responseType: responseType == "omitted" ? nil : responseType,
             statePlace: statePlace, tokenDialect: dialect, refreshRotation: refreshRotation,
-            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants, applicationGrant: applicationGrant(values),
+            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
+            dpop: dpop, applicationGrant: applicationGrant(values),
             limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
             fingerprint: fingerprint(

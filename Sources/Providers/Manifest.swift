@@ -39,6 +39,7 @@ package struct Manifest: Sendable {
     let scopes: [String]
     let pkce: PKCEMethod
     let pushing: Pushing
+    let dpop: DPoP.Use?
     let resources: [URLTemplate]
     let nonce: Bool?
     let responseMode: ResponseMode

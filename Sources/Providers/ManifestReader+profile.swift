@@ -29,7 +29,10 @@ extension ManifestReader {
                 report(url.place, "\(path).url: {userinfo_endpoint} has no value without an issuer")
             }
             let isApplications = readToken(node, path)
-            guard let url = template(node["url"], "\(path).url", places: places + (isApplications ? [URLTemplate.subject] : [])) else { continue }
+            guard
+                let url = template(
+                    node["url"], "\(path).url", places: places + (isApplications ? [URLTemplate.subject] : []))
+            else { continue }
             let method: Transfer.Method = node["method"]?.text == "POST" ? .post : .get
             let tokenPlace = readTokenPlace(node["authorization"], "\(path).authorization")
             if method == .get, node["body"] != nil || tokenPlace.isBody {
@@ -37,7 +40,8 @@ extension ManifestReader {
             }
             rules.append(
                 ProfileRequestRule(
-                    name: name, method: method, url: url, carriesApplicationToken: isApplications, tokenPlace: tokenPlace,
+                    name: name, method: method, url: url, carriesApplicationToken: isApplications,
+                    tokenPlace: tokenPlace,
                     fields: readHeaders(node["headers"], "\(path).headers"), body: readBody(node["body"]),
                     isOptional: node["optional"]?.bool ?? false,
                     requiredScopes: node["scopes"]?.texts.compactMap { Scope($0.text) } ?? []))

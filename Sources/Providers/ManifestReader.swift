@@ -80,6 +80,7 @@ struct ManifestReader {
             statePlace: authorization?["state_in"]?.text.flatMap { StatePlace(rawValue: $0) } ?? .parameter,
             scopes: readScopes(authorization), pkce: authorization?["pkce"]?.text == "none" ? .none : .s256,
             pushing: readPushing(authorization?["pushed_authorization_request"]),
+            dpop: token?["dpop"]?.text.flatMap { DPoP.Use(rawValue: $0) },
             resources: readResources(), nonce: authorization?["nonce"]?.bool,
             responseMode: authorization?["response_mode"]?.text.flatMap { ResponseMode(rawValue: $0) } ?? .query,
             keptParameters: kept, keptMembers: members,
@@ -174,7 +175,7 @@ struct ManifestReader {
     static let reservedVariables =
         [
             URLTemplate.userinfoEndpoint, URLTemplate.tenantID, URLTemplate.redirectURI, URLTemplate.redirectHost,
-            URLTemplate.subject,             "public_url",
+            URLTemplate.subject, "public_url",
         ] + URLTemplate.revocationPlaces
 
     /// Checked with the variables' defaults where there are enough of them; an instance's values are checked again.

@@ -215,6 +215,10 @@ enum ManifestVocabulary {
                     "The provider's own error code, or its whole message, and the standard code that it means."),
                 .init("zero_lifetime_is_forever", .flag, "expires_in: 0 means that the token does not expire."),
             ]), "How an answer departs from RFC 6749 §5."),
+        .init(
+            "dpop", .choice(DPoP.Use.allCases.map(\.rawValue)),
+            "Whether tokens are bound to a key of the link (RFC 9449). Where absent: offered if the metadata document says so, else none."
+        ),
         .init("access_token_lifetime", .duration, "Assumed where the answer gives none."),
         .init(
             "exchange", .record(extraRequest(grantType: true)),

@@ -121,7 +121,10 @@ extension Provider {
                     isOptional: rule.isOptional, requiredScopes: [], applicationRule: rule)
             }
             return ProfileRequest(
-                name: rule.name, request: rule.request(to: url, fields, accessToken: credential.accessToken),
+                name: rule.name,
+                request: rule.request(
+                    to: url, fields, accessToken: credential.accessToken,
+                    isBound: credential.tokenType == DPoP.tokenType),
                 isOptional: rule.isOptional, requiredScopes: needed)
         }
     }
@@ -129,11 +132,14 @@ extension Provider {
 
 extension ProfileRequestRule {
     /// Neither queries nor bodies are ever logged, so that a token may stand there where the provider wants it so.
-    fileprivate func request(to url: String, _ fields: HeaderFields, accessToken: Secret) -> TransferRequest {
+    fileprivate func request(
+        to url: String, _ fields: HeaderFields, accessToken: Secret, isBound: Bool = false
+    ) -> TransferRequest {
         var request = TransferRequest(method, url, fields: fields)
         var body = body
         accessToken.reveal { token in
-            switch tokenPlace {
+            // A bound token has a scheme of its own and no other place (RFC 9449 §7.1).
+            switch isBound ? .scheme(DPoP.tokenType) : tokenPlace {
             case .scheme(let word): request.credentials = [.init(name: "Authorization", value: "\(word) \(token)")]
             case .field(let name): request.credentials = [.init(name: name, value: token)]
             case .query(let name): request.url = EncodedParameters.url(url, adding: [(name, token)])

@@ -44,6 +44,7 @@ extension Provider {
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
             idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [],
             pushedAuthorizationEndpoint: pushing(metadata?.pushedAuthorizationEndpoint),
+            dpop: dpop ?? (metadata?.offersDPoP == true ? .offered : .none),
             clientAssertionAlgorithms: metadata?.clientAssertionAlgorithms ?? [])
     }
 

@@ -63,6 +63,8 @@ package struct Provider: Sendable {
     /// By their names at the token endpoint (RFC 6749 §4.1.3, §6): without `refresh_token` no refresh is tried.
     package let grants: [String]
 
+    /// What manifest and instance say of binding tokens to keys; `nil` leaves it to the metadata document.
+    let dpop: DPoP.Use?
     /// How the application gets a token of its own; `nil` where it needs none.
     package let applicationGrant: ApplicationGrant?
 

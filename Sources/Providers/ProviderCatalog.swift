@@ -1,5 +1,7 @@
 package import Accounts
+import Cryptography
 import FoundationEssentials
+import OAuth
 
 /// All providers that are configured, and the manifests they may be made from.
 package struct ProviderCatalog: Sendable {
@@ -108,8 +110,26 @@ package struct ProviderCatalog: Sendable {
                 }
             } catch { errors += error.problems }
         }
+        errors += Self.sharedKeys(providers, instances)
         guard errors.isEmpty else { throw ConfigurationErrors(errors) }
         self.init(providers: providers, manifests: manifests, problems: problems)
+    }
+
+    /// A key that two servers know makes an assertion for one worth trying at the other.
+    private static func sharedKeys(
+        _ providers: [Provider], _ instances: [InstanceConfiguration]
+    ) -> [ConfigurationProblem] {
+        func server(_ provider: Provider) -> String? { provider.issuer ?? provider.endpoints.token }
+        return providers.enumerated().compactMap { index, provider in
+            guard let key = provider.client.signingKey,
+                let other = providers[..<index].first(where: {
+                    $0.client.signingKey == key && server($0) != server(provider)
+                })
+            else { return nil }
+            return ConfigurationProblem(
+                place: instances.first { $0.id == provider.id.rawValue }?.place,
+                message: "providers.\(provider.id).client_key: it is \(other.id)'s key; expected one for each server")
+        }
     }
 }
 

@@ -55,6 +55,8 @@ package struct PendingAuthorization: Sendable {
     package var provider: ProviderID
     package var codeVerifier: Secret?
     package var nonce: Secret?
+    /// What the tokens will be bound to (RFC 9449).
+    package var proofKey: Secret?
     /// `Provider.fingerprint` when the flow began.
     package var fingerprint: String
     package var scopes: [Scope]
@@ -123,11 +125,11 @@ package struct LinkSessionStore: Sendable {
         }
     }
 
-    /// Stores what the callback needs: `state` hashed, verifier and nonce sealed. Throws `.inconsistent` where the session
+    /// Stores what the callback needs: `state` hashed, verifier, nonce and key sealed. Throws `.inconsistent` where the session
     /// is over.
     package func beginAuthorization(
         session: LinkSessionID, provider: ProviderID, state: Secret, codeVerifier: Secret?, nonce: Secret?,
-        fingerprint: String, scopes: [Scope], redirectURI: String
+        proofKey: Secret? = nil, fingerprint: String, scopes: [Scope], redirectURI: String
     ) async throws(StoreError) {
         let stateHash = state.reveal { Self.hash($0) }
         try await connections.write { transaction in
@@ -147,10 +149,11 @@ package struct LinkSessionStore: Sendable {
             try transaction.db.run(
                 """
                 INSERT INTO pending_authorization (state_hash, session_id, provider, fingerprint, scopes, redirect_uri,
-                    created_at, key_id, code_verifier, nonce)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    created_at, key_id, code_verifier, nonce, proof_key)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """, stateHash, session, provider, fingerprint, scopes, redirectURI, transaction.now,
-                transaction.ring.primary.id, seal(codeVerifier, "code_verifier"), seal(nonce, "nonce"))
+                transaction.ring.primary.id, seal(codeVerifier, "code_verifier"), seal(nonce, "nonce"),
+                seal(proofKey, "proof_key"))
         }
     }
 
@@ -167,7 +170,8 @@ package struct LinkSessionStore: Sendable {
                 DELETE FROM pending_authorization WHERE state_hash = ?1 AND provider = ?2 AND session_id IN (
                     SELECT id FROM link_session
                     WHERE id = session_id AND browser_hash = ?3 AND status = 'open' AND expires_at > ?4)
-                RETURNING session_id, fingerprint, scopes, redirect_uri, created_at, key_id, code_verifier, nonce
+                RETURNING session_id, fingerprint, scopes, redirect_uri, created_at, key_id, code_verifier, nonce,
+                    proof_key
                 """, stateHash, provider, browserHash, transaction.now)
             guard let row else { return nil }
             let id: LinkSessionID = try row.id(0)
@@ -181,7 +185,9 @@ package struct LinkSessionStore: Sendable {
             }
             return PendingAuthorization(
                 session: session, provider: provider, codeVerifier: try open(row.optionalBytes(6), "code_verifier"),
-                nonce: try open(row.optionalBytes(7), "nonce"), fingerprint: try row.text(1), scopes: try row.scopes(2),
+                nonce: try open(row.optionalBytes(7), "nonce"),
+                proofKey: try open(row.optionalBytes(8), "proof_key"), fingerprint: try row.text(1),
+                scopes: try row.scopes(2),
                 redirectURI: try row.text(3), createdAt: try row.time(4))
         }
     }

@@ -60,7 +60,7 @@ package struct RevocationOutbox: Sendable {
             SELECT id FROM revocation WHERE next_attempt_at > ?6 AND (lease_until <= ?3 OR lease_until > ?5)
             LIMIT ?4)
         RETURNING id, account_id, user_id, provider, key_id, token_type, scopes, expires_at, refresh_token_expires_at,
-            obtained_at, created_at, attempts, access_token, refresh_token
+            obtained_at, created_at, attempts, access_token, refresh_token, proof_key
         """
 
     /// The provider knows.
@@ -124,12 +124,13 @@ extension Transaction {
         try db.run(
             """
             INSERT INTO revocation (id, account_id, user_id, provider, key_id, token_type, scopes, expires_at,
-                refresh_token_expires_at, obtained_at, created_at, next_attempt_at, access_token, refresh_token)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                refresh_token_expires_at, obtained_at, created_at, next_attempt_at, access_token, refresh_token, proof_key)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, id, account, user, provider, ring.primary.id, credential.tokenType, credential.scopes,
             credential.expiresAt, credential.refreshTokenExpiresAt, credential.obtainedAt, now,
             now + RevocationOutbox.firstAttemptDelay, ring.seal(credential.accessToken, at: place("access_token")),
-            credential.refreshToken.map { try ring.seal($0, at: place("refresh_token")) })
+            credential.refreshToken.map { try ring.seal($0, at: place("refresh_token")) },
+            credential.proofKey.map { try ring.seal($0, at: place("proof_key")) })
         return PendingRevocation(
             id: id, accountID: account, provider: provider, credential: credential, createdAt: now, attempts: 0)
     }
@@ -145,12 +146,13 @@ extension Transaction {
         try db.run(
             """
             UPDATE revocation SET key_id = ?, token_type = ?, scopes = ?, expires_at = ?, refresh_token_expires_at = ?,
-                obtained_at = ?, access_token = ?, refresh_token = ?
+                obtained_at = ?, access_token = ?, refresh_token = ?, proof_key = ?
             WHERE id = ?
             """, ring.primary.id, credential.tokenType, credential.scopes, credential.expiresAt,
             credential.refreshTokenExpiresAt, credential.obtainedAt,
             ring.seal(credential.accessToken, at: place("access_token")),
-            credential.refreshToken.map { try ring.seal($0, at: place("refresh_token")) }, id)
+            credential.refreshToken.map { try ring.seal($0, at: place("refresh_token")) },
+            credential.proofKey.map { try ring.seal($0, at: place("proof_key")) }, id)
     }
 
     /// Throws `SealingError` where it does not open.
@@ -168,7 +170,8 @@ extension Transaction {
             accessToken: try open(row.bytes(12), "access_token"), tokenType: try row.text(5),
             expiresAt: row.optionalTime(7),
             refreshToken: try row.optionalBytes(13).map { try open($0, "refresh_token") },
-            refreshTokenExpiresAt: row.optionalTime(8), scopes: try row.scopes(6), obtainedAt: try row.time(9))
+            refreshTokenExpiresAt: row.optionalTime(8), scopes: try row.scopes(6),
+            proofKey: try row.optionalBytes(14).map { try open($0, "proof_key") }, obtainedAt: try row.time(9))
         return PendingRevocation(
             id: id, accountID: account, provider: provider, credential: credential, createdAt: try row.time(10),
             attempts: try row.int(11))

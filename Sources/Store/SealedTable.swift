@@ -13,14 +13,14 @@ struct SealedTable {
 
     static let all = [
         SealedTable(
-            name: "credential", columns: ["access_token", "refresh_token"],
+            name: "credential", columns: ["access_token", "refresh_token", "proof_key"],
             place: ["t.account_id", "a.provider", "a.user_id", "t.generation"],
             join: "CROSS JOIN linked_account a ON a.id = t.account_id"),
         SealedTable(
-            name: "revocation", columns: ["access_token", "refresh_token"],
+            name: "revocation", columns: ["access_token", "refresh_token", "proof_key"],
             place: ["t.account_id", "t.provider", "t.user_id", "t.id"]),
         SealedTable(
-            name: "pending_authorization", columns: ["code_verifier", "nonce"],
+            name: "pending_authorization", columns: ["code_verifier", "nonce", "proof_key"],
             place: ["lower(hex(t.state_hash))", "t.provider", "s.user_id", "0"],
             join: "CROSS JOIN link_session s ON s.id = t.session_id"),
         SealedTable(

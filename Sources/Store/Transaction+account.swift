@@ -56,10 +56,10 @@ extension Transaction {
         try db.run(
             """
             INSERT INTO credential (account_id, generation, key_id, token_type, expires_at, refresh_token_expires_at,
-                obtained_at, import_digest, access_token, refresh_token)
-            VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?)
+                obtained_at, import_digest, access_token, refresh_token, proof_key)
+            VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, id, ring.primary.id, credential.tokenType, credential.expiresAt, credential.refreshTokenExpiresAt,
-            credential.obtainedAt, importDigest, tokens.access, tokens.refresh)
+            credential.obtainedAt, importDigest, tokens.access, tokens.refresh, tokens.proofKey)
         try db.run(
             "INSERT INTO sync_schedule (account_id, provider, next_sync_at) VALUES (?, ?, ?)", id, provider,
             withinHorizon(nextSyncAt))
@@ -77,6 +77,8 @@ extension Transaction {
         if merged.refreshToken == nil, let kept = try? open(held).credential {
             merged.refreshToken = kept.refreshToken
             merged.refreshTokenExpiresAt = kept.refreshTokenExpiresAt
+            // What the kept one is bound to; a new access token is bound to its own key or to none.
+            if merged.proofKey == nil { merged.proofKey = kept.proofKey }
         }
         try replace(held, with: merged, importDigest: importDigest)
         // Only an operator ends a pause that an operator began.

@@ -22,7 +22,7 @@ struct CredentialRow {
     static let select = """
         SELECT c.account_id, a.provider, a.user_id, c.generation, c.key_id, c.token_type, c.expires_at,
             c.refresh_token_expires_at, c.obtained_at, a.scopes, c.access_token, c.refresh_token, c.lease_owner,
-            c.lease_until, c.refresh_started_at, c.refresh_in_doubt, c.import_digest
+            c.lease_until, c.refresh_started_at, c.refresh_in_doubt, c.import_digest, c.proof_key
         FROM credential c JOIN linked_account a ON a.id = c.account_id
         """
 
@@ -40,6 +40,7 @@ struct CredentialRow {
     let refreshStartedAt: Timestamp?
     let isInDoubt: Bool
     let importDigest: [UInt8]?
+    let proofKey: [UInt8]?
 
     var id: AccountID { place.account }
     var generation: Int64 { place.generation }
@@ -60,6 +61,7 @@ struct CredentialRow {
         refreshStartedAt = row.optionalTime(14)
         isInDoubt = try row.bool(15)
         importDigest = row.optionalBytes(16)
+        proofKey = row.optionalBytes(17)
     }
 
     func isLeased(at now: Timestamp) -> Bool {
@@ -74,23 +76,33 @@ extension Transaction {
 
     func seal(
         _ credential: Credential, _ place: CredentialPlace
-    ) throws(StoreError) -> (access: [UInt8], refresh: [UInt8]?) {
-        let access = try ring.seal(credential.accessToken, at: place.column("access_token"))
-        guard let token = credential.refreshToken else { return (access, nil) }
-        return (access, try ring.seal(token, at: place.column("refresh_token")))
+    ) throws(StoreError) -> (access: [UInt8], refresh: [UInt8]?, proofKey: [UInt8]?) {
+        func seal(_ secret: Secret?, _ column: String) throws(StoreError) -> [UInt8]? {
+            guard let secret else { return nil }
+            return try ring.seal(secret, at: place.column(column))
+        }
+        return (
+            try ring.seal(credential.accessToken, at: place.column("access_token")),
+            try seal(credential.refreshToken, "refresh_token"), try seal(credential.proofKey, "proof_key")
+        )
     }
 
     /// Throws `.credentialDamaged`.
     func open(_ row: CredentialRow) throws(StoreError) -> StoredCredential {
         do throws(SealingError) {
             let access = try ring.openSecret(row.accessToken, keyID: row.keyID, at: row.place.column("access_token"))
+            var proofKey: Secret?
+            if let sealed = row.proofKey {
+                proofKey = try ring.openSecret(sealed, keyID: row.keyID, at: row.place.column("proof_key"))
+            }
             var refresh: Secret?
             if let sealed = row.refreshToken {
                 refresh = try ring.openSecret(sealed, keyID: row.keyID, at: row.place.column("refresh_token"))
             }
             let credential = Credential(
                 accessToken: access, tokenType: row.tokenType, expiresAt: row.expiresAt, refreshToken: refresh,
-                refreshTokenExpiresAt: row.refreshTokenExpiresAt, scopes: row.scopes, obtainedAt: row.obtainedAt)
+                refreshTokenExpiresAt: row.refreshTokenExpiresAt, scopes: row.scopes, proofKey: proofKey,
+                obtainedAt: row.obtainedAt)
             return StoredCredential(
                 credential: credential, generation: row.generation,
                 refreshInDoubtSince: row.isLeased(at: now) ? nil : row.refreshStartedAt)
@@ -109,11 +121,11 @@ extension Transaction {
             """
             UPDATE credential SET generation = ?, key_id = ?, token_type = ?, expires_at = ?,
                 refresh_token_expires_at = ?, obtained_at = ?, import_digest = coalesce(?, import_digest),
-                access_token = ?, refresh_token = ?, lease_owner = NULL, lease_until = 0, refresh_started_at = NULL,
+                access_token = ?, refresh_token = ?, proof_key = ?, lease_owner = NULL, lease_until = 0, refresh_started_at = NULL,
                 refresh_in_doubt = 0
             WHERE account_id = ?
             """, place.generation, ring.primary.id, new.tokenType, new.expiresAt, new.refreshTokenExpiresAt,
-            new.obtainedAt, importDigest, tokens.access, tokens.refresh, row.id)
+            new.obtainedAt, importDigest, tokens.access, tokens.refresh, tokens.proofKey, row.id)
         if new.scopes != row.scopes {
             try db.run("UPDATE linked_account SET scopes = ? WHERE id = ?", new.scopes, row.id)
             let change = [row.scopes, new.scopes].map { $0.map(\.rawValue).joined(separator: " ") }

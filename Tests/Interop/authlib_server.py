@@ -1,7 +1,9 @@
 """An authorization server on Authlib's AuthorizationServer: authorization code grant with PKCE required, refresh with
-rotation and reuse detection, RFC 7009 revocation, a userinfo endpoint, a login form and a consent form.
+rotation and reuse detection, RFC 7009 revocation, a userinfo endpoint, a login form and a consent form; and client
+credentials, for a directory that applications alone may read.
 
-Usage: authlib_server.py PORT CLIENT_ID CLIENT_SECRET REDIRECT_URI
+Usage: authlib_server.py PORT CLIENT_ID CLIENT_SECRET REDIRECT_URI METHOD PUBLIC_KEY
+METHOD is the one way in which the client may authenticate; PUBLIC_KEY is a PEM file, for private_key_jwt.
 """
 import os
 import sys
@@ -14,15 +16,19 @@ from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin, grants
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc7636 import CodeChallenge
 from flask import Flask, jsonify, redirect, request, session
+from joserfc.jwk import ECKey, OctKey
 
-PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI = sys.argv[1:5]
+PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, METHOD, PUBLIC_KEY = sys.argv[1:7]
+METHODS = [METHOD if METHOD == "client_secret_basic" else JWTBearerClientAssertion.CLIENT_AUTH_METHOD]
 
 users = {"ada": {"password": "EXAMPLE-pass", "id": 7309486502934528123, "login": "ada", "name": "Ada Example",
                  "mail": "ada@example.com"}}
 codes, tokens = {}, []
-counters = {"token": 0, "refresh": 0, "reuse": 0, "revoke": 0, "userinfo": 0}
+counters = {"token": 0, "refresh": 0, "reuse": 0, "revoke": 0, "userinfo": 0, "application": 0, "directory": 0,
+            "assertions": 0}
 
 
 class Client(ClientMixin):
@@ -35,7 +41,7 @@ class Client(ClientMixin):
         return REDIRECT_URI
 
     def get_allowed_scope(self, scope):
-        return " ".join(s for s in (scope or "").split() if s in ("profile", "mail", "offline"))
+        return " ".join(s for s in (scope or "").split() if s in ("profile", "mail", "offline", "directory"))
 
     def check_redirect_uri(self, redirect_uri):
         return redirect_uri == REDIRECT_URI
@@ -44,13 +50,13 @@ class Client(ClientMixin):
         return client_secret == CLIENT_SECRET
 
     def check_endpoint_auth_method(self, method, endpoint):
-        return method == "client_secret_basic"
+        return method in METHODS
 
     def check_response_type(self, response_type):
         return response_type == "code"
 
     def check_grant_type(self, grant_type):
-        return grant_type in ("authorization_code", "refresh_token")
+        return grant_type in ("authorization_code", "refresh_token", "client_credentials")
 
 
 class Code(AuthorizationCodeMixin):
@@ -97,8 +103,37 @@ class Token(TokenMixin):
         return Client()
 
 
+class Assertions(JWTBearerClientAssertion):
+    """private_key_jwt and client_secret_jwt: which, METHOD says."""
+
+    seen = set()
+
+    def get_audiences(self):
+        return [f"http://127.0.0.1:{PORT}/oauth/token"]
+
+    def validate_jti(self, claims, jti):
+        counters["assertions"] += 1
+        is_fresh = jti not in self.seen
+        self.seen.add(jti)
+        return is_fresh and claims["exp"] - claims["iat"] <= 300
+
+    def resolve_client_public_key(self, client):
+        if METHOD == "private_key_jwt":
+            with open(PUBLIC_KEY, "rb") as file:
+                return ECKey.import_key(file.read())
+        return OctKey.import_key(CLIENT_SECRET)
+
+
+class ApplicationGrant(grants.ClientCredentialsGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+    def create_token_response(self):
+        counters["application"] += 1
+        return super().create_token_response()
+
+
 class CodeGrant(grants.AuthorizationCodeGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
     def save_authorization_code(self, code, request):
         codes[code] = Code(code, request)
@@ -116,7 +151,7 @@ class CodeGrant(grants.AuthorizationCodeGrant):
 
 class RefreshGrant(grants.RefreshTokenGrant):
     INCLUDE_NEW_REFRESH_TOKEN = True
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
     def authenticate_refresh_token(self, refresh_token):
         counters["refresh"] += 1
@@ -136,7 +171,7 @@ class RefreshGrant(grants.RefreshTokenGrant):
 
 
 class Revocation(RevocationEndpoint):
-    CLIENT_AUTH_METHODS = ["client_secret_basic"]
+    CLIENT_AUTH_METHODS = METHODS
 
     def query_token(self, token_string, token_type_hint):
         return next((t for t in tokens if token_string in (t.data["access_token"], t.data.get("refresh_token"))), None)
@@ -156,12 +191,15 @@ class Validator(BearerTokenValidator):
 app = Flask(__name__)
 app.secret_key = "EXAMPLE-flask-secret"
 app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
-app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"authorization_code": 3600, "refresh_token": 3600}
+app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"authorization_code": 3600, "refresh_token": 3600,
+                                          "client_credentials": 3600}
 server = AuthorizationServer(
     app, query_client=lambda client_id: Client() if client_id == CLIENT_ID else None,
     save_token=lambda data, request: tokens.append(Token(data, request.user)))
 server.register_grant(CodeGrant, [CodeChallenge(required=True)])
 server.register_grant(RefreshGrant)
+server.register_grant(ApplicationGrant)
+server.register_client_auth_method(JWTBearerClientAssertion.CLIENT_AUTH_METHOD, Assertions())
 server.register_endpoint(Revocation)
 protect = ResourceProtector()
 protect.register_token_validator(Validator())
@@ -215,6 +253,13 @@ def me():
     return jsonify({k: user[k] for k in ("id", "login", "name", "mail")})
 
 
+@app.get("/api/directory/<int:person>")
+@protect("directory")
+def directory(person):
+    counters["directory"] += 1
+    return (jsonify({}), 403) if current_token.user else jsonify({"shelf": f"shelf of {person}"})
+
+
 @app.post("/test/rename")
 def rename():
     users["ada"]["name"] = request.json["name"]
@@ -230,7 +275,7 @@ def expire():
 
 @app.get("/test/state")
 def state():
-    live = [t for t in tokens if not t.revoked and not t.rotated]
+    live = [t for t in tokens if t.user and not t.revoked and not t.rotated]
     return jsonify({**counters, "live": len(live)})
 
 

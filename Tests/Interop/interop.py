@@ -1,4 +1,5 @@
 """Drives the built program through HTTP against authorization servers that are not ours. See `run`."""
+import functools
 import html.parser
 import http.client
 import http.cookiejar
@@ -226,11 +227,22 @@ providers:
         end(provider, rollcall)
 
 
-def interop_authlib(folder):
-    print("Authlib's AuthorizationServer, with a manifest of one file")
+def interop_authlib(folder, method):
+    print(f"Authlib's AuthorizationServer, with a manifest of one file: {method}")
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     rollcall = provider = None
+    key = pathlib.Path(folder) / "client.pem"
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key], check=True)
+    key.chmod(0o600)
+    public = pathlib.Path(folder) / "client.pub.pem"
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True)
+    settings = {
+        "client_secret_basic": 'client_secret: "EXAMPLE a:b%c+d é"',
+        "client_secret_jwt": 'client_secret: "EXAMPLE a:b%c+d é"\n    client_authentication: client_secret_jwt',
+        "private_key_jwt": f'client_key_file: "{key}"\n    client_authentication: private_key_jwt',
+    }[method]
     try:
         rollcall = Rollcall(folder, f"""
 public_url: "{{base}}"
@@ -244,11 +256,11 @@ providers:
   library:
     variables: {{{{site: "{base}"}}}}
     client_id: "interop client"
-    client_secret: "EXAMPLE a:b%c+d é"
+    {settings}
 """)
         provider = subprocess.Popen(
             [sys.executable, "-W", "ignore", HERE / "authlib_server.py", str(port), "interop client",
-             "EXAMPLE a:b%c+d é", rollcall.base + "/callback/library"],
+             "EXAMPLE a:b%c+d é", rollcall.base + "/callback/library", method, str(public)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(base + "/test/state", provider)
 
@@ -276,6 +288,8 @@ providers:
         status, profile, _ = rollcall.call("GET", "/v1/profiles/library/7309486502934528123")
         check(status == 200 and profile["claims"]["name"] == "Ada Example", "found by the provider's own id, beyond 2^53")
         check(profile["claims"]["sub"] == "7309486502934528123", "the id kept its digits")
+        check(profile["claims"]["nickname"] == "shelf of 7309486502934528123",
+              "the directory was asked with a token of the application's own")
 
         post("/test/rename", {"name": "Ada Renamed"})
         status, fresh, _ = rollcall.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"})
@@ -290,6 +304,8 @@ providers:
             status, _, _ = rollcall.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=10"})
             check(status == 200, "a refresh with rotation")
         check(state()["reuse"] == 0, "no refresh token was ever sent twice")
+        check(state()["application"] == 1, "one token of the application's own served every sync")
+        check((state()["assertions"] == 0) == (method == "client_secret_basic"), f"the client proved itself by {method}")
         check(state()["live"] == 1, "one live token at the server: the one we hold")
 
         status, _, _ = rollcall.call("DELETE", f"/v1/accounts/{account}")
@@ -314,7 +330,10 @@ def end(provider, rollcall):
 
 
 started = time.monotonic()
-for test in (interop_oidc, interop_authlib):
+tests = [interop_oidc] + [
+    functools.partial(interop_authlib, method=method)
+    for method in ("client_secret_basic", "private_key_jwt", "client_secret_jwt")]
+for test in tests:
     with tempfile.TemporaryDirectory() as folder:
         try:
             test(folder)

@@ -40,7 +40,7 @@ import Transfer
             return .json(
                 200,
                 body:
-                    #"{"access_token":"EXAMPLE-application-\(issued.values.count)","token_type":"Bearer","expires_in":3600,"refresh_token":"EXAMPLE-unexpected"}"#
+                    #"{"access_token":"EXAMPLE-application-\#(issued.values.count)","token_type":"Bearer","expires_in":3600,"refresh_token":"EXAMPLE-unexpected"}"#
             )
         }
         return fixture
@@ -120,6 +120,21 @@ import Transfer
         #expect(failure == .resource(.refused(status: 401)))
         #expect(failure.problemCode == .unexpectedResponse)
         #expect(fixture.tokenRequests.count == 3)
+    }
+
+    @Test func `a person whom the application can't see is not taken for gone`() async throws {
+        let fixture = try fixture()
+        let account = try await fixture.link(
+            fixture.credential(access: "EXAMPLE-user", refresh: nil, lifetime: .seconds(86_400)))
+        fixture.site.on("/entry", 404)
+        let result = await fixture.main.profiles.fetch(
+            provider: try fixture.provider(), account: account,
+            credential: fixture.credential(access: "EXAMPLE-user", lifetime: .seconds(86_400)), urgency: .callerWaits)
+        guard case .failed(let failure) = result else {
+            Issue.record("\(result)")
+            return
+        }
+        #expect(failure == .resource(.refused(status: 404)))
     }
 
     @Test func `a refusal of the application is the operator's affair, and is not asked for again for a minute`()

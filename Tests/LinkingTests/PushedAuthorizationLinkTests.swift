@@ -26,7 +26,7 @@ import Transfer
         let uris = Record<String>()
         fixture.site.on("/par") { _ in
             uris.append("urn:EXAMPLE:\(uris.values.count + 1)")
-            return .json(201, body: #"{"request_uri":"\(uris.values.last ?? "")","expires_in":60}"#)
+            return .json(201, body: #"{"request_uri":"\#(uris.values.last ?? "")","expires_in":60}"#)
         }
         return fixture
     }

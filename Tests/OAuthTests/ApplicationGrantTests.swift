@@ -1,5 +1,6 @@
 import Accounts
 import Cryptography
+import JSON
 import OAuth
 import TestSupport
 import Testing

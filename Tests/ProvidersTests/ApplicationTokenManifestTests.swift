@@ -3,6 +3,7 @@ import OAuth
 import Providers
 import TestSupport
 import Testing
+import YAML
 
 @Suite struct ApplicationTokenManifestTests {
     private func problems(_ lines: String, _ request: String = "") throws -> [String] {

@@ -138,6 +138,25 @@ import YAML
         #expect(error.problems.map(\.message) == [message])
     }
 
+    @Test func `security 35: two servers do not share a key, two clients of one may`() throws {
+        func catalog(_ issuers: [String]) throws -> ProviderCatalog {
+            try ProviderCatalog(
+                files: [],
+                instances: issuers.enumerated().map { index, issuer in
+                    InstanceConfiguration(
+                        id: "op\(index)", manifest: "oidc", variables: ["issuer": issuer], clientID: "EXAMPLE",
+                        clientKey: Secret(ExampleKeys.p256), clientAuthentication: "private_key_jwt")
+                }, publicURL: "https://accounts.example.com")
+        }
+        let error = try #require(throws: ConfigurationErrors.self) {
+            try catalog(["https://a.example", "https://b.example"])
+        }
+        #expect(
+            error.problems.map(\.message) == ["providers.op1.client_key: it is op0's key; expected one for each server"]
+        )
+        #expect(try catalog(["https://a.example", "https://a.example"]).providers.count == 2)
+    }
+
     @Test func `a thumbprint or key id that is none is refused`() throws {
         let error = try #require(throws: ConfigurationErrors.self) {
             try catalog(

@@ -1,5 +1,6 @@
 import Accounts
 import Foundation
+import OAuth
 import Providers
 import Store
 import TestSupport
@@ -41,6 +42,16 @@ import Testing
         #expect(account.credential.expiresAt == Timestamp(rfc3339: "2026-12-01T00:00:00Z"))
         #expect(account.credential.scopes.map(\.rawValue) == ["read:user"])
         #expect(account.nextSyncAt == time.now())
+    }
+
+    @Test func `security 44: bound tokens come with their key, or are no use`() throws {
+        let key = DPoPKey(random: SystemRandom()).secret
+        let text = key.reveal { $0 }
+        let account = try reader.read(Array(Self.line(["proof_key": "\"\(text)\""]).utf8))
+        #expect(account.credential.tokenType == "DPoP" && account.credential.proofKey == key)
+        #expect(
+            fault(Self.line(["proof_key": "\"EXAMPLE\""])) == "proof_key must be a key as 'accounts export' writes it")
+        #expect(try reader.read(Array(Self.line(["proof_key": "null"]).utf8)).credential.tokenType == "Bearer")
     }
 
     @Test func `what may be left out may be null as well, and ids may be numbers`() throws {

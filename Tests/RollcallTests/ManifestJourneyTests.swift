@@ -35,12 +35,15 @@ import Testing
         if ["enterprise", "github-app"].contains(provider.id) {
             world.simulator.setSwitches(of: provider.site) { $0.accessTokenLifetime = 28_800 }
         }
-        // Every request pushed by a client that signs, for a resource that each of them names.
+        // Every request pushed by a client that signs, for a resource that each of them names; tokens bound to a key,
+        // with a new nonce for each proof.
         if provider.id == "keyed" {
             let api = "https://api.example.com"
             world.simulator.setSwitches(of: provider.site) {
                 $0.requiresPushedRequests = true
                 $0.resources = [api]
+                $0.offersDPoP = true
+                $0.demandsProofNonces = true
             }
         }
         var steps: [String] = []

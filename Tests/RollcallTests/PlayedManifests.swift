@@ -43,7 +43,8 @@ enum PlayedManifests {
         case "keyed":
             return DemoProvider(
                 id: id, manifest: "oidc", site: .openID("work"),
-                clientKey: (private: Secret(ExampleKeys.p256), public: ExampleKeys.p256Public))
+                clientKey: (private: Secret(ExampleKeys.p256), public: ExampleKeys.p256Public),
+                resources: ["https://api.example.com"], bindsTokens: true)
         case "enterprise": return DemoProvider(id: id, manifest: "github", site: .github)
         case "github-app": return DemoProvider(id: id, site: .github)
         case "gitlab":

@@ -87,7 +87,7 @@ let goldenSchema = #"""
         -- SHA-256 of the tokens as imported, so that the same import changes nothing a second time.
         import_digest BLOB,
         access_token BLOB NOT NULL,
-        refresh_token BLOB,
+        refresh_token BLOB, proof_key BLOB,
         CHECK (refresh_in_doubt = 0 OR refresh_started_at IS NOT NULL),
         CHECK (lease_owner IS NULL OR refresh_started_at IS NOT NULL)
     ) STRICT;
@@ -160,7 +160,7 @@ let goldenSchema = #"""
         key_id TEXT NOT NULL REFERENCES key_check (key_id),
         code_verifier BLOB,
         nonce BLOB
-    ) STRICT;
+    , proof_key BLOB) STRICT;
     CREATE TABLE profile (
         account_id TEXT NOT NULL PRIMARY KEY REFERENCES linked_account (id) ON DELETE CASCADE,
         user_id TEXT NOT NULL,
@@ -215,7 +215,7 @@ let goldenSchema = #"""
         lease_until INTEGER NOT NULL DEFAULT 0,
         access_token BLOB NOT NULL,
         refresh_token BLOB
-    ) STRICT;
+    , proof_key BLOB) STRICT;
     CREATE TABLE sqlite_sequence(name,seq);
     CREATE TABLE sync_price (
         provider TEXT NOT NULL PRIMARY KEY,

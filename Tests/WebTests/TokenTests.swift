@@ -87,6 +87,24 @@ import Transfer
         }
     }
 
+    @Test func `security 44: a bound token is handed to nobody`() async throws {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            let id = try await service.link(user: "42")
+            let stored = try #require(try await service.database.credentials.read(id))
+            var bound = stored.credential
+            bound.tokenType = "DPoP"
+            bound.proofKey = Secret("EXAMPLE-key")
+            _ = try await service.database.credentials.beginRefresh(id, owner: "test", lease: .seconds(60))
+            #expect(
+                try await service.database.credentials.commitRefresh(id, owner: "test", from: stored.generation, bound))
+            let response = try await service.call("POST", "/v1/accounts/\(id)/access-token", key: key)
+            #expect(response.status == 409)
+            #expect(try response.json()["code"] == "token_bound")
+            #expect(!response.text.contains("EXAMPLE"))
+        }
+    }
+
     @Test func `no token of a paused account`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()

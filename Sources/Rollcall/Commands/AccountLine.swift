@@ -1,6 +1,7 @@
 import Accounts
 import Foundation
 import JSON
+import OAuth
 import Providers
 import Store
 import Sync
@@ -11,7 +12,7 @@ struct AccountLine {
     struct Fault: Error, Equatable { var reason: String }
 
     private static let names: Set<String> = [
-        "user_id", "provider", "subject", "access_token", "refresh_token", "expires_at", "scopes",
+        "user_id", "provider", "subject", "access_token", "refresh_token", "expires_at", "scopes", "proof_key",
     ]
 
     let catalog: ProviderCatalog
@@ -49,11 +50,13 @@ struct AccountLine {
             throw Fault(reason: "subject must have 1 to 255 characters, none of them a control character")
         }
         let now = clock.now()
+        let proofKey = try proofKey(object)
+        let isBound = proofKey != nil
         let credential = Credential(
-            accessToken: Secret(try token(object, "access_token")),
+            accessToken: Secret(try token(object, "access_token")), tokenType: isBound ? DPoP.tokenType : "Bearer",
             expiresAt: try time(object, "expires_at"),
             refreshToken: try refreshToken(object),
-            scopes: try scopes(object) ?? provider.scopes, obtainedAt: now)
+            scopes: try scopes(object) ?? provider.scopes, proofKey: proofKey, obtainedAt: now)
         let first = isDue ? now : SyncSchedule.first(now: now, policy: provider.syncPolicy, random: random)
         return ImportedAccount(
             userID: userID, provider: id, subject: subject, credential: credential, nextSyncAt: first)
@@ -81,6 +84,19 @@ struct AccountLine {
         switch object["refresh_token"] {
         case nil, .null: nil
         default: Secret(try token(object, "refresh_token"))
+        }
+    }
+
+    /// The key that the tokens are bound to (RFC 9449), as an export has it.
+    private func proofKey(_ object: JSONObject) throws(Fault) -> Secret? {
+        switch object["proof_key"] {
+        case nil, .null: return nil
+        default:
+            let key = Secret(try token(object, "proof_key"))
+            guard DPoPKey(key) != nil else {
+                throw Fault(reason: "proof_key must be a key as 'accounts export' writes it")
+            }
+            return key
         }
     }
 

@@ -50,6 +50,9 @@ extension AccountsCommand {
                 "access_token": .string(credential.accessToken.reveal { $0 }),
             ]
             if let token = credential.refreshToken { object["refresh_token"] = .string(token.reveal { $0 }) }
+            if credential.tokenType != "Bearer", let key = credential.proofKey {
+                object["proof_key"] = .string(key.reveal { $0 })
+            }
             if let time = credential.expiresAt { object["expires_at"] = .string(time.rfc3339) }
             object["scopes"] = .array(credential.scopes.map { .string($0.rawValue) })
             return JSONValue.object(object).text

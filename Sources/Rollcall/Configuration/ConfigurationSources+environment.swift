@@ -10,7 +10,7 @@ extension ConfigurationSources {
         ("_CLIENT_AUTHENTICATION", "client_authentication"), ("_CLIENT_SECRET", "client_secret"),
         ("_CLIENT_ID", "client_id"), ("_CLIENT_KEY", "client_key"), ("_KEY_ID", "key_id"),
         ("_CERTIFICATE_THUMBPRINT", "certificate_thumbprint"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
-        ("_RESOURCE", "resource"),
+        ("_RESOURCE", "resource"), ("_DPOP", "dpop"),
         ("_SYNC_MINIMUM_INTERVAL", "sync.minimum_interval"), ("_SYNC_MAXIMUM_AGE", "sync.maximum_age"),
         ("_SYNC_INTERVAL", "sync.interval"),
     ]

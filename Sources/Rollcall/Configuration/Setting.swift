@@ -81,7 +81,7 @@ struct Setting: Sendable {
     /// What may stand below `providers.<instance>`; `.variables` and `.authorization.parameters` take any name.
     static let instanceKeys = [
         "manifest", "client_id", "client_secret", "client_key", "key_id", "certificate_thumbprint", "scopes",
-        "resource", "client_authentication", "variables",
+        "resource", "dpop", "client_authentication", "variables",
         "authorization", "sync",
     ]
     /// Files whose content is the value; each ends in `_file`.

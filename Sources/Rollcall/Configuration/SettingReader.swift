@@ -213,6 +213,7 @@ extension SettingReader {
                     clientKey: find("client_key").map { Secret($0.text) }, keyID: find("key_id")?.text,
                     certificateThumbprint: find("certificate_thumbprint")?.text, scopes: scopes, resources: resources,
                     clientAuthentication: find("client_authentication")?.text,
+                    dpop: find("dpop")?.text,
                     authorizationParameters: named(below: "authorization.parameters"),
                     sync: InstanceConfiguration.SyncOverrides(
                         interval: durations["interval"], minimumInterval: durations["minimum_interval"],

@@ -25,6 +25,8 @@ struct DemoProvider: Sendable {
     /// The manifest's variables that point to the simulated site; `nil` for the site's usual ones.
     var variables: [String]?
     var resources: [String]?
+    /// Tokens are bound to a key and handed to nobody (RFC 9449).
+    var bindsTokens = false
 
     static let all = [
         DemoProvider(id: "discord", site: .discord), DemoProvider(id: "github", site: .github, refreshes: false),

@@ -46,6 +46,14 @@ struct TokenRoutes: Sendable {
         }
         let stored = try await token(id, provider, minimumLifetime: .seconds(seconds ?? Self.minimumLifetimeDefault))
         let credential = stored.credential
+        // Without the key, which stays here, it is of no use; as Bearer it would only be refused.
+        guard credential.tokenType == "Bearer" else {
+            throw Problem(
+                .conflict, .tokenBound, "The access token is bound to a key",
+                detail:
+                    "Its key (RFC 9449) never leaves this service. Set dpop: none for \(account.provider) and link again."
+            )
+        }
         if let expiresAt = credential.expiresAt, expiresAt <= time.now() { throw try await expired(credential, of: id) }
         return .json(
             .object([

@@ -20,6 +20,7 @@ struct Problem: Error {
         case requestTimeout = "request_timeout"
         case needsRelink = "needs_relink"
         case accountSuspended = "account_suspended"
+        case tokenBound = "token_bound"
         case accountPaused = "account_paused"
         case credentialDamaged = "credential_damaged"
         case requestInProgress = "request_in_progress"
