@@ -22,11 +22,12 @@ extension ProviderClient {
         return try await send(with: admission, key: key, accessToken: accessToken, build)
     }
 
+    /// - Parameter now: when the request leaves, where the caller has looked at the clock already.
     func send(
-        with admission: Admission, key: DPoPKey?, accessToken: Secret? = nil,
+        with admission: Admission, at now: Timestamp? = nil, key: DPoPKey?, accessToken: Secret? = nil,
         _ build: @Sendable (Moment) -> TransferRequest
     ) async throws(ProviderRequestError) -> TransferResponse {
-        let moment = moment
+        let moment = now.map { Moment(now: $0, random: random) } ?? moment
         guard let key else { return try await send(build(moment), with: admission) }
         let response = try await send(proven(build(moment), key, accessToken, moment), with: admission)
         guard DPoP.asksForNonce(response), time.now() - moment.now <= Self.nonceAnswerMax else { return response }

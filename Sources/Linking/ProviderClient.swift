@@ -13,7 +13,7 @@ package actor ProviderClient {
     /// For what is kept of a provider beside requests.
     nonisolated let database: Database
     let time: any TimeSource
-    private let random: any RandomSource
+    let random: any RandomSource
     private let logger: Logger
     private var gates: [ProviderID: ProviderGate] = [:]
     private var pausesReadAt: Timestamp?

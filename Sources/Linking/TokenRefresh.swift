@@ -152,7 +152,7 @@ struct TokenRefresh: Sendable {
         let stored = lease.stored
         do {
             let key = stored.credential.proofKey.flatMap { DPoPKey($0) }
-            let response = try await client.send(with: admission, key: key) { moment in
+            let response = try await client.send(with: admission, at: lease.checkedAt, key: key) { moment in
                 RefreshTokenGrant.tokenRequest(
                     refreshToken: lease.refreshToken, server: server, client: provider.client,
                     dialect: provider.tokenDialect, moment: moment)

@@ -1,6 +1,6 @@
 import Crypto
 import FoundationEssentials
-import HTTPTypes
+import Hummingbird
 import Synchronization
 
 /// Tokens bound to keys (RFC 9449).
@@ -39,8 +39,7 @@ extension Site {
 
     /// The proof of a request, for the access token that it carries.
     func proof(_ call: Call, accessToken: String?) -> Proof {
-        guard let name = HTTPField.Name("DPoP") else { return .absent }
-        let fields = call.head[values: name]
+        let fields = call.head.filter { $0.name.rawName.lowercased() == "dpop" }.map(\.value)
         if fields.isEmpty { return .absent }
         let segments = (fields.count == 1 ? fields[0] : "").split(separator: ".", omittingEmptySubsequences: false)
         guard segments.count == 3, let header = Self.read(Header.self, segments[0]),

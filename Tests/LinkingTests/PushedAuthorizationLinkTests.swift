@@ -113,7 +113,7 @@ import Transfer
         let oidc = """
             id: oidc
             name: Example
-            variables: {issuer: }
+            variables: {issuer: {description: the issuer}}
             issuer: "{issuer}"
             authorization: {scopes: [openid], pushed_authorization_request: none}
             client_authentication: client_secret_basic
