@@ -436,7 +436,7 @@ import Testing
 
     @Test func `providers list, check and schema say what there is and what is missing`() async throws {
         let empty = try await run("providers", "list")
-        #expect(empty.status == 0 && empty.output.contains("Manifests: discord, github"))
+        #expect(empty.status == 0 && empty.output.contains("Manifests: apple, discord"))
         try folder.write("rollcall.yaml", "providers: {github: {client_id: EXAMPLE}, discord: }")
         let list = try await run("providers", "list", "--json")
         let objects = try list.objects()
