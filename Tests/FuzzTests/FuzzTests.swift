@@ -4,7 +4,7 @@ import Testing
 /// Every parser that meets the outside, against inputs nobody would send on purpose: none crashes, none takes long, and
 /// what must be true of every answer is true. Here a few thousand inputs each; `scripts/fuzz` runs millions of them under
 /// the address sanitizer.
-@Suite(.timeLimit(.minutes(60))) struct FuzzTests {
+@Suite(.timeLimit(.minutes(10))) struct FuzzTests {
     /// `FUZZ_INPUTS` inputs for each parser; `FUZZ_SEED` makes other ones; `FUZZ_PARSER` names the only one to run;
     /// `FUZZ_TRACE` is a folder for the input under way, to be found there after a crash.
     private static let environment = ProcessInfo.processInfo.environment

@@ -10,7 +10,7 @@ import Transfer
 @testable import Store
 
 /// What a stop, a slow provider, an unclear answer and a wrong clock may do to tokens: nothing.
-@Suite(.timeLimit(.minutes(1))) struct TokenCustodyTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenCustodyTests {
     let time = VirtualTime()
     let fixture: Fixture
 

@@ -3,7 +3,7 @@ import ProviderSimulator
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct ControlTests {
+@Suite(.timeLimit(.minutes(10))) struct ControlTests {
     @Test func `reports counters by site and endpoint`() async throws {
         try await Journey.run(.github) { journey in
             _ = try await journey.link()
@@ -100,7 +100,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ChangingWorldTests {
+@Suite(.timeLimit(.minutes(10))) struct ChangingWorldTests {
     @Test func `moves on by the seed and says what changed`() async throws {
         var histories: [[String]] = []
         for seed in [3, 3, 4] as [UInt64] {

@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct DiscordTests {
+@Suite(.timeLimit(.minutes(10))) struct DiscordTests {
     @Test func `has the shape of the recorded user`() async throws {
         try await Journey.run(.discord) { journey in
             let access = try #require(try await journey.link()["access_token"])

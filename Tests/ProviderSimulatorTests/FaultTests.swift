@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct FaultTests {
+@Suite(.timeLimit(.minutes(10))) struct FaultTests {
     @Test func `fails with a status as often as asked, at the endpoint asked`() async throws {
         try await Journey.run(.discord) { journey in
             let answer = await journey.control(

@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct FixtureSiteTests {
+@Suite(.timeLimit(.minutes(10))) struct FixtureSiteTests {
     private func run(
         _ change: @Sendable (inout SimulatedFixtureSite) -> Void = { _ in }, _ body: (Journey) async throws -> Void
     ) async throws {

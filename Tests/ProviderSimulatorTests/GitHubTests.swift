@@ -2,7 +2,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct GitHubTests {
+@Suite(.timeLimit(.minutes(10))) struct GitHubTests {
     @Test func `quirk C15, D3: answers with a form unless JSON is accepted`() async throws {
         try await Journey.run(.github) { journey in
             let form = await journey.token(

@@ -4,7 +4,7 @@ import ProviderSimulator
 import Testing
 
 /// Client assertions, pushed requests, tokens of applications and bound tokens.
-@Suite(.timeLimit(.minutes(5))) struct GrantTests {
+@Suite(.timeLimit(.minutes(10))) struct GrantTests {
     private let key = P256.Signing.PrivateKey()
     private let site = SimulatedSite.openID("work")
 

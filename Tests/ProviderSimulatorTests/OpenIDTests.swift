@@ -4,7 +4,7 @@ import Foundation
 import ProviderSimulator
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct OpenIDTests {
+@Suite(.timeLimit(.minutes(10))) struct OpenIDTests {
     // MARK: Google
 
     @Test func `quirk D20: issues a refresh token with the first consent only, unless asked for consent`() async throws

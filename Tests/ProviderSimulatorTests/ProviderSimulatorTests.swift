@@ -3,7 +3,7 @@ import ProviderSimulator
 import Testing
 
 /// What every site does alike: RFC 6749 from the authorization request to the profile.
-@Suite(.timeLimit(.minutes(5))) struct CommonJourneyTests {
+@Suite(.timeLimit(.minutes(10))) struct CommonJourneyTests {
     @Test(arguments: allSites)
     func `links: page, consent, code, token, profile`(_ site: SimulatedSite) async throws {
         try await Journey.run(site) { journey in

@@ -57,7 +57,12 @@ struct Fixture {
 
 extension ProviderCatalog {
     /// The built-in manifests, each as one instance of its name; `oidc` at `https://op.example`.
-    static func builtIn() throws -> ProviderCatalog {
+    static func builtIn() throws -> ProviderCatalog { try read.get() }
+
+    /// Read once: hundreds of tests ask for one of fifteen manifests.
+    private static let read = Result { try readBuiltIn() }
+
+    private static func readBuiltIn() throws -> ProviderCatalog {
         let secret = Secret("EXAMPLE-secret")
         let variables = ["oidc": ["issuer": "https://op.example"], "apple": ["team": "TEAMEXAMPL"]]
         return try ProviderCatalog(

@@ -19,7 +19,7 @@ import Testing
     // MARK: Help
 
     private static let commands = [
-        "serve", "demo", "sync", "simulator", "migrate", "accounts list", "accounts show", "accounts import",
+        "serve", "demo", "sync status", "simulator", "migrate", "accounts list", "accounts show", "accounts import",
         "accounts export", "accounts unlink", "providers list", "providers check", "providers accept",
         "providers schema", "keys create", "keys list", "keys revoke", "vault rotate", "vault verify", "vault retire",
         "audit", "config show",

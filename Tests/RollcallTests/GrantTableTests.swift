@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `docs/grants.md` names files and tests that there are.
-@Suite(.timeLimit(.minutes(5))) struct GrantTableTests {
+@Suite(.timeLimit(.minutes(10))) struct GrantTableTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
 

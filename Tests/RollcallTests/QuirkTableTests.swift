@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `docs/quirks.md` tells of every quirk, and of the tests that there really are.
-@Suite(.timeLimit(.minutes(5))) struct QuirkTableTests {
+@Suite(.timeLimit(.minutes(10))) struct QuirkTableTests {
     private struct Row {
         var how: String
         var tests: [String]

@@ -224,7 +224,7 @@ import Testing
             _ = try await port(of: program)
             program.signal(SIGTERM)
             #expect(await program.end() == 0)
-            #expect(program.log.contains("A provider is used without PKCE  provider=library"), "\(program.log)")
+            #expect(program.log.contains("A provider is used without PKCE provider=library"), "\(program.log)")
         }
         let audit = try await Program.run("audit", "--json", in: folder)
         #expect(audit.status == 0)

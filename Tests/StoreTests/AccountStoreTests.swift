@@ -4,7 +4,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct AccountStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountStoreTests {
     @Test func `a link stores account, credential, profile, schedule and changes together`() async throws {
         let fixture = try Fixture()
         let now = fixture.time.now()
@@ -251,7 +251,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct AccountListTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountListTests {
     /// Twelve accounts of two providers, a second apart.
     private func populated() async throws -> (Fixture, [LinkedAccount]) {
         let fixture = try Fixture()
@@ -322,7 +322,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct AccountTransferTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountTransferTests {
     private func imported(
         _ subject: String, user: String = "42", credential: Credential = .example(), profile: Bool = false
     ) throws -> ImportedAccount {

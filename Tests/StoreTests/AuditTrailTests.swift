@@ -6,7 +6,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct AuditTrailTests {
+@Suite(.timeLimit(.minutes(10))) struct AuditTrailTests {
     let fixture: Fixture
 
     init() throws { fixture = try Fixture() }

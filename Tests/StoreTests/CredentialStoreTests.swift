@@ -5,7 +5,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct CredentialStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct CredentialStoreTests {
     @Test func `security 60: a hundred who want to refresh one account leave it to one of them`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link()

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct DatabaseTests {
+@Suite(.timeLimit(.minutes(10))) struct DatabaseTests {
     @Test func `security 61, 75: every commit reaches the disk and what is erased is overwritten`() async throws {
         let fixture = try Fixture()
         let pragmas = try await fixture.database.maintain { db in

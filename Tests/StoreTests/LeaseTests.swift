@@ -4,7 +4,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct LeaseTests {
+@Suite(.timeLimit(.minutes(10))) struct LeaseTests {
     @Test func `a start frees what a killed one of its own kind held, and keeps its intents`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link("1", nextSyncAfter: .zero)

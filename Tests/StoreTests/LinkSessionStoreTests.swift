@@ -5,7 +5,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct LinkSessionStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct LinkSessionStoreTests {
     private let user = UserID("42")!
 
     /// A session bound to a browser, with one authorization request out under `state`.

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct ChangeFeedTests {
+@Suite(.timeLimit(.minutes(10))) struct ChangeFeedTests {
     @Test func `the feed is read in order, each change once, across restarts`() async throws {
         let fixture = try Fixture()
         for number in 0..<5 { try await fixture.link("\(number)") }
@@ -74,7 +74,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct APIKeyStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct APIKeyStoreTests {
     @Test func `security 93: a key is shown once, found by its secret, and stored as a hash`() async throws {
         let fixture = try Fixture()
         let keys = fixture.database.apiKeys
@@ -165,7 +165,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct RevocationOutboxTests {
+@Suite(.timeLimit(.minutes(10))) struct RevocationOutboxTests {
     @Test func `what unlinking left is due after a minute, once per lease`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link()
@@ -241,7 +241,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct RequestAllowanceStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct RequestAllowanceStoreTests {
     private func withdraw(
         _ database: Database, _ want: Int, of count: Int = 10, in window: Duration = .seconds(60),
         key: String = "client",
@@ -345,7 +345,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct IdempotencyStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct IdempotencyStoreTests {
     private let key = APIKeyID(at: .epoch, random: SeededRandom(seed: 1))
     private let response = StoredResponse(
         status: 201, body: Array(#"{"url":"https://accounts.example.com/link/token-EXAMPLE"}"#.utf8))

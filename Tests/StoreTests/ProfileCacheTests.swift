@@ -5,7 +5,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct ProfileCacheTests {
+@Suite(.timeLimit(.minutes(10))) struct ProfileCacheTests {
     @Test func `a document is the stored JSON in its frame`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link(user: #"a "quoted" \ user"#)

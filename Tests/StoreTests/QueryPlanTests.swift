@@ -7,7 +7,7 @@ import Testing
 @testable import Store
 
 /// With a hundred thousand accounts no statement may walk a table from end to end.
-@Suite(.timeLimit(.minutes(5))) struct QueryPlanTests {
+@Suite(.timeLimit(.minutes(10))) struct QueryPlanTests {
     /// Small by nature, or read in the order of their key with a LIMIT.
     private static let mayBeScanned = [
         "SCAN account_count", "SCAN key_check", "SCAN provider_pause", "SCAN migration", "SCAN CONSTANT ROW",

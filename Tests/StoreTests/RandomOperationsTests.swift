@@ -6,7 +6,7 @@ import Testing
 @testable import Store
 
 /// Long runs of operations in an order that a seed picks; what must always hold is checked after each.
-@Suite(.timeLimit(.minutes(5))) struct RandomOperationsTests {
+@Suite(.timeLimit(.minutes(10))) struct RandomOperationsTests {
     @Test(arguments: 1...12) func `every order of operations keeps what must always hold`(seed: UInt64) async throws {
         let run = try RandomRun(seed: seed)
         for step in 0..<150 {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct SyncScheduleStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct SyncScheduleStoreTests {
     private func claim(
         _ fixture: Fixture, owner: String = "a", lease: Duration = .seconds(60), _ slots: [ProviderID: Int]
     ) async throws -> [SyncClaim] {

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Store
 
-@Suite(.timeLimit(.minutes(5))) struct VaultTests {
+@Suite(.timeLimit(.minutes(10))) struct VaultTests {
     /// Something sealed in every table that seals.
     private func populated() async throws -> (Fixture, LinkedAccount) {
         let fixture = try Fixture()
@@ -272,7 +272,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ErasureTests {
+@Suite(.timeLimit(.minutes(10))) struct ErasureTests {
     @Test func `security 75, 91: tokens are never in the clear, and nothing of an unlinked account is left`()
         async throws
     {

@@ -11,7 +11,7 @@ import Transfer
 
 @testable import Sync
 
-@Suite(.timeLimit(.minutes(5))) struct AccountSyncTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountSyncTests {
     private func run(_ fixture: Fixture, _ id: AccountID) async throws -> SyncOutcome {
         await fixture.engine().accountSync.run(try await fixture.claim(id))
     }

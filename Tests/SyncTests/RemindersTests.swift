@@ -4,7 +4,7 @@ import Testing
 
 @testable import Sync
 
-@Suite(.timeLimit(.minutes(5))) struct RemindersTests {
+@Suite(.timeLimit(.minutes(10))) struct RemindersTests {
     private let time = VirtualTime()
 
     @Test func `who was called off, and a clock set back, hold up nobody`() async throws {

@@ -16,7 +16,7 @@ import Transfer
 /// Months of syncing in a world that misbehaves, checked after every step. A failing seed is named in the issue; to see
 /// it again, run `SYNC_SEED=<seed> swift test --filter SimulationTests`. Even seeds run one account at a time and are
 /// the same each time; odd ones run two processes side by side.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct SimulationTests {
     static let seeds: [UInt64] =
         ProcessInfo.processInfo.environment["SYNC_SEED"].flatMap { UInt64($0) }.map { [$0] } ?? Array(1...24)

@@ -10,7 +10,7 @@ import Transfer
 @testable import Sync
 
 /// Syncs that take long, that overlap with others, or that the end of the program meets.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SyncEnduranceTests {
     /// A request for a profile at `provider` takes this long; others are answered at once.
     private func slow(_ fixture: Fixture, _ duration: Duration, at provider: String = "alpha") {
@@ -147,7 +147,7 @@ struct SyncEnduranceTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct HouseKeepingTests {
     @Test func `all that has had its time is deleted, however much it is`() async throws {
         let limits = ", requests: {per: token, count: 10, window: 1m}"
@@ -189,7 +189,7 @@ struct HouseKeepingTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ChangedMappingTests {
     @Test func `a changed mapping reaches accounts whose provider has nothing new`() async throws {
         let fixture = try Fixture(manifests: [Fixture.alpha])

@@ -8,7 +8,7 @@ import Transfer
 
 @testable import Sync
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(10)))
 struct SyncOnDemandTests {
     /// Every request for a profile takes a second.
     private func slow(_ fixture: Fixture) {

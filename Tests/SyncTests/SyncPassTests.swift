@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Sync
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(10)))
 struct SyncPassTests {
     /// Watches how many requests are under way at once.
     final class Observer: Sendable {

@@ -9,7 +9,7 @@ import Testing
 @testable import Sync
 
 /// The scheduling rule in the service: rows, prices and passes on virtual time against a scripted provider.
-@Suite(.timeLimit(.minutes(5))) struct SyncPlannerTests {
+@Suite(.timeLimit(.minutes(10))) struct SyncPlannerTests {
     private static let interval = 6 * 3600.0
 
     private func learned(_ fixture: Fixture, _ id: AccountID) async throws -> LearnedSchedule {

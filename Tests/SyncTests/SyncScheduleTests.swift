@@ -5,7 +5,7 @@ import Testing
 
 @testable import Sync
 
-@Suite(.timeLimit(.minutes(5))) struct SyncScheduleTests {
+@Suite(.timeLimit(.minutes(10))) struct SyncScheduleTests {
     static let now = Timestamp(secondsSinceEpoch: 1_795_185_773)
     static let policy = SyncPolicy(
         interval: .seconds(6 * 3600), minimumInterval: .seconds(300), maximumAge: .seconds(24 * 3600))

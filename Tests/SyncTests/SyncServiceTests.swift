@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Sync
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(10)))
 struct SyncServiceTests {
     @Test func `starts a pass at once and one with each tick`() async throws {
         let fixture = try Fixture()

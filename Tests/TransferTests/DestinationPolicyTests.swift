@@ -2,7 +2,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(5))) struct DestinationPolicyTests {
+@Suite(.timeLimit(.minutes(10))) struct DestinationPolicyTests {
     @Test(arguments: [
         "https://127.0.0.1/", "https://[::1]/", "https://0.0.0.0/", "https://10.0.0.1/", "https://10.255.255.255/",
         "https://172.16.0.1/", "https://172.31.255.255/", "https://192.168.1.1/", "https://169.254.169.254/latest",

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(5))) struct DriverTests {
+@Suite(.timeLimit(.minutes(10))) struct DriverTests {
     private func silentServer() throws -> LoopbackServer {
         try LoopbackServer { connection in
             while let request = connection.readRequest() {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(5))) struct ExchangeTests {
+@Suite(.timeLimit(.minutes(10))) struct ExchangeTests {
     @Test func `answers with status, fields in order and body`() async throws {
         let server = try LoopbackServer.answering(
             .response("201 Created", ["X-One: 1", "Set-Cookie: a=1", "Set-Cookie:b=2 ", "X-Empty:"], #"{"id":1}"#))

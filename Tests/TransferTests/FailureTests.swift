@@ -3,7 +3,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(5))) struct FailureTests {
+@Suite(.timeLimit(.minutes(10))) struct FailureTests {
     @Test func `says that a connection was refused, and that nothing was sent`() async throws {
         let port = try DeafPort()
         let failure = try await makeTransport().failure(

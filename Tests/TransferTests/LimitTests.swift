@@ -3,7 +3,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(5))) struct LimitTests {
+@Suite(.timeLimit(.minutes(10))) struct LimitTests {
     private let clock = ContinuousClock()
 
     @Test func `security 38: ends a body that comes one byte at a time at the total deadline`() async throws {

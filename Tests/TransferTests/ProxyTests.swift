@@ -4,7 +4,7 @@ import Testing
 @testable import Transfer
 
 /// What changes the environment runs in a process of its own.
-@Suite(.timeLimit(.minutes(5))) struct ProxyTests {
+@Suite(.timeLimit(.minutes(10))) struct ProxyTests {
     @Test func `asks the operator's proxy for everything`() async throws {
         let proxy = try LoopbackServer.answering(.response("200 OK", [], "from the proxy"))
         defer { proxy.stop() }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(5))) struct RedirectTests {
+@Suite(.timeLimit(.minutes(10))) struct RedirectTests {
     private func redirecting(_ status: String, _ location: String) -> String {
         .response(status, ["Location: \(location)"], "moved")
     }

@@ -4,7 +4,7 @@ import Testing
 @testable import Transfer
 
 /// Serialized: each case makes keys and starts a Python.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 final class TLSTests {
     private let certificates: Certificates
     private let server: LoopbackServer

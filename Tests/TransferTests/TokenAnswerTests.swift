@@ -6,7 +6,7 @@ import Testing
 
 /// The answers of a token endpoint that never become a response: the three cases of OAuth's `token_edge_cases.json`
 /// whose verdict is the transport's, by their names there.
-@Suite(.timeLimit(.minutes(5))) struct TokenAnswerTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenAnswerTests {
     private func refresh(
         at server: LoopbackServer, limits: TransferLimits = TransferLimits()
     ) async throws -> TransferError? {

@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct AccountTests {
+@Suite(.timeLimit(.minutes(10))) struct AccountTests {
     private func imported(_ count: Int, into service: Service, user: (Int) -> String = { "user-\($0 % 7)" })
         async throws
     {

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct AuthenticationTests {
+@Suite(.timeLimit(.minutes(10))) struct AuthenticationTests {
     static let account = "acc_00000000000000000000000000"
     /// Every call that needs a key, and the one scope that lets it pass.
     static let calls: [(method: String, target: String, scope: APIKeyScope)] = [
@@ -19,6 +19,7 @@ import Testing
         ("GET", "/v1/accounts/\(account)/profile", .accountsRead), ("GET", "/v1/profiles/alpha/1", .accountsRead),
         ("POST", "/v1/accounts/\(account)/sync", .accountsWrite),
         ("POST", "/v1/accounts/\(account)/access-token", .tokensRead), ("GET", "/v1/providers", .accountsRead),
+        ("GET", "/v1/sync", .admin),
     ]
 
     @Test func `security 104: each call asks for its own scope and no other one will do`() async throws {

@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct CallbackTests {
+@Suite(.timeLimit(.minutes(10))) struct CallbackTests {
     static let session = #"{"user_id":"42","user_label":"alice@example.com","provider":"alpha"}"#
 
     struct Case: Sendable, CustomTestStringConvertible {

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct ConventionTests {
+@Suite(.timeLimit(.minutes(10))) struct ConventionTests {
     @Test func `answers health, readiness and its own description without a key`() async throws {
         try await Service.run { service in
             let health = try await service.client.send("GET", "/healthz")

@@ -7,7 +7,7 @@ import Testing
 @testable import Web
 
 /// Providers that have the browser post their answer (OAuth 2.0 Form Post Response Mode).
-@Suite(.timeLimit(.minutes(5))) struct FormPostTests {
+@Suite(.timeLimit(.minutes(10))) struct FormPostTests {
     static let session = #"{"user_id":"42","provider":"alpha"}"#
 
     /// Alpha answers by a POST, and names the person in its first callback alone.

@@ -10,7 +10,7 @@ import Transfer
 
 /// Attacks between the providers of one service: `honest` does as the standards say, `mallory` is configured here like any
 /// other and does what it likes with what it is sent. Users' browsers go where they are redirected.
-@Suite(.timeLimit(.minutes(5))) struct HostileProviderTests {
+@Suite(.timeLimit(.minutes(10))) struct HostileProviderTests {
     private static func manifest(_ name: String) -> String {
         Service.alpha.replacingOccurrences(of: "alpha", with: name).replacingOccurrences(
             of: "Alpha", with: name.capitalized)

@@ -10,7 +10,7 @@ import Transfer
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct LinkPageTests {
+@Suite(.timeLimit(.minutes(10))) struct LinkPageTests {
     static let session = #"{"user_id":"42","user_label":"alice@example.com","provider":"alpha"}"#
 
     @Test

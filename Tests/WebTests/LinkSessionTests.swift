@@ -7,7 +7,7 @@ import Testing
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct LinkSessionTests {
+@Suite(.timeLimit(.minutes(10))) struct LinkSessionTests {
     @Test func `a session has an address for the browser and ten minutes`() async throws {
         try await Service.run { service in
             let key = try await service.key(.linksWrite)

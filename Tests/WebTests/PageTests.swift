@@ -8,7 +8,7 @@ import Testing
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct PageTests {
+@Suite(.timeLimit(.minutes(10))) struct PageTests {
     /// Each kind of page, by the status it comes with.
     private func pages(_ service: Service, userLabel: String = "alice@example.com") async throws -> [String:
         RawResponse]

@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct ProfileTests {
+@Suite(.timeLimit(.minutes(10))) struct ProfileTests {
     @Test func `security 107: a profile is served as stored, with its validators`() async throws {
         try await Service.run { service in
             let key = try await service.fullKey()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct RequestReadingTests {
+@Suite(.timeLimit(.minutes(10))) struct RequestReadingTests {
     @Test(arguments: [
         ("a=1&b=2", ["a": "1", "b": "2"]), ("a=x+y%2Bz", ["a": "x y+z"]), ("a", ["a": ""]), ("", [:]),
         ("%C3%A9=%E2%82%AC", ["é": "€"]), ("a==b", ["a": "=b"]),

@@ -8,7 +8,7 @@ import Transfer
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct SyncStateTests {
+@Suite(.timeLimit(.minutes(10))) struct SyncStateTests {
     @Test func `tells operators alone how syncing goes, provider by provider`() async throws {
         try await Service.run { service in
             let id = try await service.link(user: "42")

@@ -9,7 +9,7 @@ import Transfer
 
 @testable import Web
 
-@Suite(.timeLimit(.minutes(5))) struct TokenTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenTests {
     @Test func `security 104: hands out a valid token and lets nobody keep it`() async throws {
         try await Service.run { service in
             let key = try await service.key(.tokensRead)
