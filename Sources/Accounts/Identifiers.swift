@@ -82,11 +82,13 @@ package protocol Identified { static var identifierPrefix: String { get } }
 
 package enum AccountKind: Identified { package static let identifierPrefix = "acc_" }
 package enum LinkSessionKind: Identified { package static let identifierPrefix = "lks_" }
+package enum DeviceLinkKind: Identified { package static let identifierPrefix = "dvl_" }
 package enum APIKeyKind: Identified { package static let identifierPrefix = "key_" }
 package enum ChangeKind: Identified { package static let identifierPrefix = "chg_" }
 
 package typealias AccountID = Identifier<AccountKind>
 package typealias LinkSessionID = Identifier<LinkSessionKind>
+package typealias DeviceLinkID = Identifier<DeviceLinkKind>
 package typealias APIKeyID = Identifier<APIKeyKind>
 package typealias ChangeID = Identifier<ChangeKind>
 

@@ -19,7 +19,7 @@ package struct AccountLinking: Sendable {
     private let catalog: ProviderCatalog
     private let client: ProviderClient
     private let servers: AuthorizationServers
-    private let profiles: ProfileFetch
+    private let newAccounts: NewAccounts
     private let revocations: RevocationSender
     private let time: any TimeSource
     private let random: any RandomSource
@@ -39,7 +39,8 @@ package struct AccountLinking: Sendable {
         self.catalog = catalog
         self.client = client
         self.servers = servers
-        self.profiles = profiles
+        newAccounts = NewAccounts(
+            database: database, servers: servers, profiles: profiles, time: time, random: random)
         self.revocations = revocations
         self.time = time
         self.random = random
@@ -266,7 +267,8 @@ package struct AccountLinking: Sendable {
                     ? AuthorizationRequest.redirectURI(of: client, state: state) : nil,
                 server: server, client: client, dialect: dialect, moment: moment)
         }
-        let claims = try await verifiedClaims(response, pending, server: server, provider: provider)
+        let claims = try await newAccounts.verifiedClaims(
+            response, scopes: pending.scopes, nonce: pending.nonce, server: server, provider: provider)
         let kept: JSONObject
         do { kept = try provider.kept(of: response) } catch {
             throw LinkFailure("provider_error", "The answer can't be used: \(error).")
@@ -280,10 +282,14 @@ package struct AccountLinking: Sendable {
             }
             response.credential = short.refreshed(by: response.credential)
         }
-        let profile = try await keepingCallback(
-            try await firstProfile(response.credential, claims, callback: callback, token: kept, provider: provider),
-            user: pending.session.userID, provider: provider)
-        return try await store(response.credential, profile, pending, provider: provider)
+        let user = pending.session.userID
+        let profile = try await newAccounts.profile(
+            response.credential, claims, callback: callback, token: kept, user: user, provider: provider)
+        return try await newAccounts.link(
+            NewLink(
+                sessionID: pending.session.id, userID: user, provider: provider.id, subject: profile.subject,
+                credential: response.credential, requestedScopes: pending.scopes, profile: profile,
+                nextSyncAt: .epoch), provider: provider)
     }
 
     private func exchange(
@@ -308,7 +314,7 @@ package struct AccountLinking: Sendable {
                 return answer
             } catch {
                 let said = TokenEndpoint.detail(of: response, dialect: provider.tokenDialect).map { " (\($0))" } ?? ""
-                let code = Self.code(for: provider.failure(error, of: response, now: time.now()))
+                let code = LinkFailure.code(for: provider.failure(error, of: response, now: time.now()))
                 throw LinkFailure(
                     code,
                     (code == "client_refused"
@@ -324,94 +330,6 @@ package struct AccountLinking: Sendable {
         }
     }
 
-    /// The ID token's claims, verified; `nil` where the provider is none of OpenID's.
-    private func verifiedClaims(
-        _ response: AccessTokenResponse, _ pending: PendingAuthorization, server: AuthorizationServer,
-        provider: Provider
-    ) async throws(LinkFailure) -> JSONObject? {
-        guard let issuer = server.issuer, pending.scopes.contains(where: { $0.rawValue == "openid" }) else {
-            return nil
-        }
-        guard let idToken = response.idToken else {
-            throw LinkFailure("provider_error", "The provider's answer has no ID token.")
-        }
-        for refetching in [false, true] {
-            do {
-                let keys = try await servers.keys(for: provider, server: server, refetching: refetching)
-                return try idToken.reveal { token throws(IDTokenError) in
-                    try IDToken.verify(
-                        token, keys: keys, issuer: issuer, issuerAliases: provider.issuerAliases,
-                        clientID: provider.client.clientID, nonce: pending.nonce?.reveal { $0 },
-                        accessToken: response.credential.accessToken.reveal { $0 },
-                        algorithms: server.idTokenAlgorithms, now: time.now())
-                }
-            } catch IDTokenError.unknownKey where !refetching {
-                continue
-            } catch let error as AuthorizationServerError {
-                throw LinkFailure("provider_unavailable", error.detail)
-            } catch {
-                throw LinkFailure("provider_error", "The provider's ID token is not acceptable: \(error).")
-            }
-        }
-        throw LinkFailure("provider_error", "The provider's ID token names a key that it does not publish.")
-    }
-
-    private func firstProfile(
-        _ credential: Credential, _ claims: JSONObject?, callback: JSONObject, token: JSONObject, provider: Provider
-    ) async throws(LinkFailure) -> Profile {
-        switch await profiles.fetch(
-            provider: provider, account: nil, credential: credential, idTokenClaims: claims, callback: callback,
-            token: token, urgency: .callerWaits)
-        {
-        case .profile(let profile, _): return profile
-        case .notModified: throw LinkFailure("profile_unavailable", "The provider answers 304 to a first request.")
-        case .failed(let failure):
-            let code = failure.problemCode == .scopeLost ? "scope_missing" : "profile_unavailable"
-            throw LinkFailure(code, failure.detail)
-        }
-    }
-
-    /// An account that is linked again keeps what only an earlier callback said.
-    private func keepingCallback(
-        _ profile: Profile, user: UserID, provider: Provider
-    ) async throws(LinkFailure) -> Profile {
-        guard !provider.keptParameters.isEmpty else { return profile }
-        do {
-            guard let held = try await database.accounts.account(provider: provider.id, subject: profile.subject),
-                held.userID == user, let document = try database.profiles.document(account: held.id)
-            else { return profile }
-            let raw = try JSONValue(parsing: document.bytes, depthMax: JSONValue.composedDepthMax)["raw"]
-            return try provider.profile(profile, keepingCallbackOf: raw?.text ?? "{}")
-        } catch {
-            throw LinkFailure("server_error", "The profile held until now can't be read: \(error).")
-        }
-    }
-
-    private func store(
-        _ credential: Credential, _ profile: Profile, _ pending: PendingAuthorization, provider: Provider
-    ) async throws(LinkFailure) -> LinkedAccount {
-        let policy = provider.syncPolicy
-        let interval = max(policy.interval, policy.minimumInterval).secondsAsDouble * random.uniform(0.95...1.05)
-        do {
-            let outcome = try await database.accounts.link(
-                NewLink(
-                    sessionID: pending.session.id, userID: pending.session.userID, provider: provider.id,
-                    subject: profile.subject, credential: credential, requestedScopes: pending.scopes, profile: profile,
-                    nextSyncAt: time.now() + .milliseconds(Int64(interval * 1000)), difference: ProfilePatch.text))
-            switch outcome {
-            case .linked(let account, _): return account
-            case .heldByAnotherUser:
-                // The new tokens are not revoked: many providers would end the other user's grant with them.
-                throw LinkFailure("account_held", "Another user holds this account.")
-            case .sessionEnded: throw LinkFailure("link_expired", "The link was ended while it was on its way.")
-            }
-        } catch let failure as LinkFailure {
-            throw failure
-        } catch {
-            throw LinkFailure("server_error", "The link could not be stored: \(error).")
-        }
-    }
-
     /// A flow ends with the configuration and the endpoints it began with, or is refused.
     private static func fingerprint(_ provider: Provider, _ server: AuthorizationServer) -> String {
         provider.fingerprint + "|" + server.authorizationEndpoint + "|" + server.tokenEndpoint
@@ -419,14 +337,6 @@ package struct AccountLinking: Sendable {
 
     private static func code(for disposition: Disposition) -> String {
         disposition == .fixConfiguration ? "client_refused" : "provider_unavailable"
-    }
-
-    private static func code(for failure: Failure) -> String {
-        switch failure {
-        case .registrationRefused, .requestRefused: "client_refused"
-        case .throttled, .providerDown, .answerUnreadable: "provider_unavailable"
-        case .grantRefused, .scopeLost, .personGone, .unknown: "provider_error"
-        }
     }
 
     private func log(
@@ -448,16 +358,6 @@ package enum LinkCompletion: Sendable {
     /// Nothing of ours was touched: the callback belongs to no link of this browser. `invalid_callback`,
     /// `link_expired`, `server_error`.
     case refused(String)
-}
-
-struct LinkFailure: Error {
-    var code: String
-    var detail: String
-
-    init(_ code: String, _ detail: String) {
-        self.code = code
-        self.detail = detail
-    }
 }
 
 /// Why the browser can't be sent to the provider.
@@ -485,44 +385,17 @@ package enum LinkOrderError: Error, Equatable {
 
 extension AccountLinking {
     private func validated(_ order: Order) throws(LinkOrderError) -> LinkSessionRequest {
-        var faults: [LinkOrderError.InvalidField] = []
-        func fault(_ pointer: String, _ detail: String) { faults.append(.init(pointer: pointer, detail: detail)) }
-
-        let userID = UserID(order.userID)
-        if userID == nil { fault("/user_id", "must have 1 to 255 characters, none of them a control character") }
-        if let label = order.userLabel, UserID(label) == nil {
-            fault("/user_label", "must have 1 to 255 characters, none of them a control character")
-        }
-        var provider: ProviderID?
-        if let name = order.provider {
-            provider = ProviderID(name)
-            switch provider.flatMap({ catalog[$0] }) {
-            case nil: fault("/provider", "is not the id of a configured provider")
-            case .some(let found) where !found.isReady:
-                fault("/provider", "is not completely configured; missing: \(found.missing.joined(separator: ", "))")
-            default: break
-            }
-        }
-        var scopes: [Scope]?
-        if let names = order.scopes {
-            scopes = []
-            for (index, name) in names.enumerated() {
-                guard let scope = Scope(name) else {
-                    fault("/scopes/\(index)", "is not a scope (RFC 6749 §3.3)")
-                    continue
-                }
-                scopes?.append(scope)
-            }
-            if provider == nil, order.provider == nil { fault("/scopes", "can be asked for only with a provider") }
-            if names.count > 100 { fault("/scopes", "are more than 100") }
-        }
+        var faults = order.faults(in: catalog)
         if let address = order.returnTo, !mayReturn(to: address) {
-            fault("/return_to", "must be a URL whose scheme, host and port are in application.return_to")
+            faults.append(
+                .init(
+                    pointer: "/return_to",
+                    detail: "must be a URL whose scheme, host and port are in application.return_to"))
         }
-        guard faults.isEmpty, let userID else { throw .invalid(faults) }
+        guard faults.isEmpty, let userID = UserID(order.userID) else { throw .invalid(faults) }
         return LinkSessionRequest(
-            userID: userID, userLabel: order.userLabel, provider: provider, scopes: scopes, returnTo: order.returnTo,
-            confirm: order.confirm)
+            userID: userID, userLabel: order.userLabel, provider: order.provider.flatMap { ProviderID($0) },
+            scopes: order.scopes?.compactMap { Scope($0) }, returnTo: order.returnTo, confirm: order.confirm)
     }
 
     /// Scheme, host and port must be those of an allowed origin; nothing that browsers read differently than we do.
@@ -541,5 +414,36 @@ extension AccountLinking {
             !address.dropFirst(scheme.count + 3).prefix(while: { !"/?#".contains($0) }).contains("@")
         else { return nil }
         return "\(scheme)://\(host):\(url.port ?? (scheme == "https" ? 443 : 80))"
+    }
+}
+
+extension AccountLinking.Order {
+    /// Every field that is wrong, but for `return_to`, whichever way the link is to be made.
+    func faults(in catalog: ProviderCatalog) -> [LinkOrderError.InvalidField] {
+        var faults: [LinkOrderError.InvalidField] = []
+        func fault(_ pointer: String, _ detail: String) { faults.append(.init(pointer: pointer, detail: detail)) }
+
+        if UserID(userID) == nil {
+            fault("/user_id", "must have 1 to 255 characters, none of them a control character")
+        }
+        if let userLabel, UserID(userLabel) == nil {
+            fault("/user_label", "must have 1 to 255 characters, none of them a control character")
+        }
+        if let provider {
+            switch ProviderID(provider).flatMap({ catalog[$0] }) {
+            case nil: fault("/provider", "is not the id of a configured provider")
+            case .some(let found) where !found.isReady:
+                fault("/provider", "is not completely configured; missing: \(found.missing.joined(separator: ", "))")
+            default: break
+            }
+        }
+        if let scopes {
+            for (index, name) in scopes.enumerated() where Scope(name) == nil {
+                fault("/scopes/\(index)", "is not a scope (RFC 6749 §3.3)")
+            }
+            if provider == nil { fault("/scopes", "can be asked for only with a provider") }
+            if scopes.count > 100 { fault("/scopes", "are more than 100") }
+        }
+        return faults
     }
 }

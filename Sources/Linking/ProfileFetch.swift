@@ -103,7 +103,14 @@ package struct ProfileFetch: Sendable {
             }
             isModified = true
             do {
-                responses[request.name] = try JSONValue(parsing: response.body)
+                responses[request.name] =
+                    request.isUserinfo && Self.isSigned(response)
+                    ? .object(try await verified(response, provider: provider, server: server))
+                    : try JSONValue(parsing: response.body)
+            } catch let error as AuthorizationServerError {
+                return .failed(.server(error))
+            } catch let error as IDTokenError {
+                return .failed(.unreadable(request: request.name, reason: "its signature does not hold: \(error)"))
             } catch {
                 return .failed(.unreadable(request: request.name, reason: "\(error)"))
             }
@@ -150,6 +157,31 @@ package struct ProfileFetch: Sendable {
             guard response.status == 401, rejected == nil else { return response }
             rejected = token
         }
+    }
+
+    private static func isSigned(_ response: TransferResponse) -> Bool {
+        let type = (response.fields["content-type"] ?? "").prefix { $0 != ";" && $0 != " " }
+        return type.lowercased() == SignedUserinfo.mediaType
+    }
+
+    /// The claims of a signed userinfo response, with the same keys and algorithms as ID tokens.
+    private func verified(
+        _ response: TransferResponse, provider: Provider, server: AuthorizationServer
+    ) async throws -> JSONObject {
+        guard let token = String(validating: response.body, as: UTF8.self), let issuer = server.issuer else {
+            throw IDTokenError.malformed(reason: "not text")
+        }
+        for refetching in [false, true] {
+            do {
+                let keys = try await servers.keys(for: provider, server: server, refetching: refetching)
+                return try SignedUserinfo.verify(
+                    token, keys: keys, issuer: issuer, issuerAliases: provider.issuerAliases,
+                    clientID: provider.client.clientID, algorithms: server.idTokenAlgorithms, now: time.now())
+            } catch IDTokenError.unknownKey where !refetching {
+                continue
+            }
+        }
+        throw IDTokenError.unknownKey
     }
 
     private static func members(of raw: String?) -> JSONObject {

@@ -11,6 +11,8 @@ package struct AuthorizationServer: Sendable, Equatable {
     package var userinfoEndpoint: String?
     package var jwksURI: String?
     package var revocation: RevocationMethod
+    package var deviceAuthorization: DeviceAuthorizationEndpoint?
+    package var introspectionEndpoint: String?
     /// The server says that every authorization response carries `iss` (RFC 9207 §3): one without is refused.
     package var authorizationResponseIssRequired: Bool
     /// What an ID token may be signed with; empty where the server is no OpenID provider.
@@ -24,9 +26,10 @@ package struct AuthorizationServer: Sendable, Equatable {
 
     package init(
         issuer: String? = nil, authorizationEndpoint: String, tokenEndpoint: String, userinfoEndpoint: String? = nil,
-        jwksURI: String? = nil, revocation: RevocationMethod = .none, authorizationResponseIssRequired: Bool = false,
-        idTokenAlgorithms: [SignatureAlgorithm] = [], pushedAuthorizationEndpoint: String? = nil,
-        dpop: DPoP.Use = .none, clientAssertionAlgorithms: [String] = []
+        jwksURI: String? = nil, revocation: RevocationMethod = .none,
+        deviceAuthorization: DeviceAuthorizationEndpoint? = nil, introspectionEndpoint: String? = nil,
+        authorizationResponseIssRequired: Bool = false, idTokenAlgorithms: [SignatureAlgorithm] = [],
+        pushedAuthorizationEndpoint: String? = nil, dpop: DPoP.Use = .none, clientAssertionAlgorithms: [String] = []
     ) {
         self.issuer = issuer
         self.authorizationEndpoint = authorizationEndpoint
@@ -34,6 +37,8 @@ package struct AuthorizationServer: Sendable, Equatable {
         self.userinfoEndpoint = userinfoEndpoint
         self.jwksURI = jwksURI
         self.revocation = revocation
+        self.deviceAuthorization = deviceAuthorization
+        self.introspectionEndpoint = introspectionEndpoint
         self.authorizationResponseIssRequired = authorizationResponseIssRequired
         self.idTokenAlgorithms = idTokenAlgorithms
         self.pushedAuthorizationEndpoint = pushedAuthorizationEndpoint

@@ -45,8 +45,12 @@ package enum IDToken {
         return Base64URL.encode(digest.prefix(digest.count / 2))
     }
 
-    private static func verifySignature(
-        _ token: String, keys: JSONWebKeySet, algorithms: [SignatureAlgorithm]
+    /// What `typ` may say of an ID token.
+    static let types: Set = ["jwt", "application/jwt", "jose"]
+
+    /// The claims of a token of one of these types, or of no stated one, whose signature holds.
+    static func verifySignature(
+        _ token: String, keys: JSONWebKeySet, algorithms: [SignatureAlgorithm], types: Set<String> = types
     ) throws(IDTokenError) -> (claims: JSONObject, algorithm: SignatureAlgorithm) {
         guard token.utf8.count <= 64 << 10 else { throw .malformed(reason: "too long") }
         let segments = token.split(separator: ".", omittingEmptySubsequences: false)
@@ -61,7 +65,7 @@ package enum IDToken {
         guard header["crit"] == nil else { throw .criticalHeader }
         if let type = header["typ"] {
             // Other kinds of JWT name themselves here so as not to be taken for this one (RFC 8725 §3.11).
-            guard let text = type.string?.lowercased(), ["jwt", "application/jwt", "jose"].contains(text) else {
+            guard let text = type.string?.lowercased(), types.contains(text) else {
                 throw .notAnIDToken
             }
         }
@@ -97,7 +101,7 @@ package enum IDToken {
         return object
     }
 
-    private static func checkIssuer(_ claims: JSONObject, _ expected: [String]) throws(IDTokenError) {
+    static func checkIssuer(_ claims: JSONObject, _ expected: [String]) throws(IDTokenError) {
         let tenant = claims["tid"]?.string
         guard let stated = claims["iss"]?.string,
             expected.contains(where: { IssuerTemplate.matches(stated, $0, tenant: tenant) })

@@ -90,7 +90,8 @@ extension Site {
         }
         guard let draft else { return errorPage("This request was decided already, or never made.", code: "expired") }
         func fail(_ error: String) -> Reply {
-            .redirect(
+            if let device = draft.deviceCode { return decided(device, code: nil) }
+            return .redirect(
                 draft.redirectURI,
                 rules.errorParameters(error) + (draft.state.map { [("state", $0)] } ?? [])
                     + issuerParameter(switches, call))
@@ -121,6 +122,7 @@ extension Site {
                 lifetime: state.switches.codeLifetime, now: call.now)
             return (code, state.switches)
         }
+        if let device = draft.deviceCode { return decided(device, code: code) }
         let parameters =
             [(rules.codeParameter, code)] + (draft.state.map { [(rules.stateParameter, $0)] } ?? [])
             + rules.responseParameters(draft, scopes: scopes) + issuerParameter(switches, call)

@@ -28,13 +28,19 @@ struct ConsentPage {
                 <input type="hidden" name="scopes" value="chosen">
                 <fieldset><legend>Continue as</legend>\(cards)</fieldset>
                 <fieldset><legend>It will see</legend><ul class="scopes">\(items)</ul></fieldset>
-                <p class="where">Afterwards you go to <b>\(escaped(Self.host(of: draft.redirectURI)))</b>.</p>
+                <p class="where">\(whereTo)</p>
                 <div class="buttons">
                 <button name="decision" value="deny" class="quiet">Deny</button>
                 <button name="decision" value="allow" class="main">Allow</button>
                 </div>
                 </form>
                 """)
+    }
+
+    private var whereTo: String {
+        draft.deviceCode == nil
+            ? "Afterwards you go to <b>\(escaped(Self.host(of: draft.redirectURI)))</b>."
+            : "Only if you typed the code of a device of your own."
     }
 
     private func card(_ person: SimulatedPerson, isChosen: Bool) -> String {

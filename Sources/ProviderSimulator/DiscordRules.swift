@@ -20,6 +20,8 @@ struct DiscordRules: SiteRules {
         case ("POST", "/consent"): .consent
         case ("POST", "/api/oauth2/token"): .token
         case ("POST", "/api/oauth2/token/revoke"): .revocation
+        case ("POST", "/api/oauth2/device/authorize"): .deviceAuthorization
+        case ("GET", "/activate"), ("POST", "/activate"): .device
         case ("GET", "/api/users/@me"): .profile
         case ("GET", "/api/users/@me/guilds"): .guilds
         case ("GET", "/api/users/@me/connections"): .connections
@@ -63,6 +65,8 @@ struct DiscordRules: SiteRules {
         return [("error", error)] + (descriptions[error].map { [("error_description", $0)] } ?? [])
     }
 
+    var devicePage: String { "/activate" }
+
     func silentError(isSignedIn: Bool) -> String? { nil }
     func issuer(base: String) -> String { base + "/discord" }
 
@@ -87,6 +91,12 @@ struct DiscordRules: SiteRules {
         case .code: error("invalid_grant", "Invalid \"code\" in request.")
         case .codeVerifier: error("invalid_grant", "Invalid \"code_verifier\" in request.")
         case .redirectURI: error("invalid_grant", "Invalid \"redirect_uri\" in request.")
+        case .device(.pending):
+            error("authorization_pending", "The user has not yet approved the device authorization request")
+        case .device(.slowDown): error("slow_down", "The device asks too often")
+        case .device(.denied): error("access_denied", "The user has denied the device authorization request")
+        case .device(.expired): error("expired_token", "The device code has expired")
+        case .device(.unknown): error("invalid_grant", "Invalid \"device_code\" in request.")
         case .refreshToken: error("invalid_grant", "Invalid \"refresh_token\" in request")
         }
     }

@@ -66,6 +66,11 @@ struct FixtureRules: SiteRules {
             case .invalidRequest: (400, "invalid_request")
             case .unsupportedGrantType: (400, "unsupported_grant_type")
             case .word(let code): (400, .string(code))
+            case .device(.pending): (400, "authorization_pending")
+            case .device(.slowDown): (400, "slow_down")
+            case .device(.denied): (400, "access_denied")
+            case .device(.expired): (400, "expired_token")
+            case .device(.unknown): (400, "invalid_grant")
             case .code, .codeVerifier, .redirectURI, .refreshToken: (400, "invalid_grant")
             }
         switch code {

@@ -22,6 +22,8 @@ struct GitHubRules: SiteRules {
         case ("GET", "/login/oauth/authorize"): return .authorize
         case ("POST", "/consent"): return .consent
         case ("POST", "/login/oauth/access_token"): return .token
+        case ("POST", "/login/device/code"): return .deviceAuthorization
+        case ("GET", "/login/device"), ("POST", "/login/device"): return .device
         case ("GET", "/api/user"): return .profile
         case ("GET", "/api/user/emails"): return .emails
         case ("GET", _) where path.hasPrefix("/avatars/"): return .avatar
@@ -69,6 +71,8 @@ struct GitHubRules: SiteRules {
         ]
     }
 
+    var devicePage: String { "/login/device" }
+
     func silentError(isSignedIn: Bool) -> String? { nil }
     func issuer(base: String) -> String { base + "/github/login/oauth" }
 
@@ -98,11 +102,22 @@ struct GitHubRules: SiteRules {
                 "The redirect_uri MUST match the registered callback URL for this application.", call)
         case .refreshToken: error("bad_refresh_token", "The refresh token passed is incorrect or expired.", call)
         case .word(let code): error(code, "Refused.", call)
+        case .device(.pending):
+            error("authorization_pending", "The authorization request is still pending.", call)
+        case .device(.slowDown(let interval)):
+            error(
+                "slow_down", "Too many requests have been made in the same timeframe.", call,
+                [("interval", .integer(interval))])
+        case .device(.denied): error("access_denied", "The authorization request was denied.", call)
+        case .device(.expired): error("expired_token", "The `device_code` has expired.", call)
+        case .device(.unknown): error("incorrect_device_code", "The device_code provided is not valid.", call)
         case .unsupportedGrantType: error("unsupported_grant_type", "The grant_type is not supported.", call)
         }
     }
 
-    private func error(_ code: String, _ description: String, _ call: Call) -> Reply {
+    private func error(
+        _ code: String, _ description: String, _ call: Call, _ more: [(String, JSONText)] = []
+    ) -> Reply {
         answer(
             [
                 ("error", .string(code)), ("error_description", .string(description)),
@@ -112,7 +127,7 @@ struct GitHubRules: SiteRules {
                         "https://docs.github.com/apps/managing-oauth-apps/troubleshooting-oauth-app-access-token-request-errors/#"
                             + code.split(separator: "_").joined(separator: "-"))
                 ),
-            ], call)
+            ] + more, call)
     }
 
     func tokenResponse(

@@ -21,6 +21,8 @@ struct GrantLedger: Sendable {
         /// The key that the code is bound to (RFC 9449 §10).
         var keyThumbprint: String?
         var createdAt: Int64
+        /// Consent is for a device (RFC 8628), and no browser goes back anywhere.
+        var deviceCode: String?
     }
 
     struct Code: Sendable {

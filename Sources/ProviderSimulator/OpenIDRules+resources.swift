@@ -124,6 +124,7 @@ extension OpenIDRules {
             ("token_endpoint", .string(issuer + "/token")),
             ("userinfo_endpoint", .string(issuer + (isGoogle ? "/v1/userinfo" : "/userinfo"))),
             ("revocation_endpoint", .string(issuer + "/revoke")),
+            ("device_authorization_endpoint", .string(issuer + (isGoogle ? "/device/code" : "/device_authorization"))),
             ("jwks_uri", .string(issuer + (isGoogle ? "/oauth2/v3/certs" : "/jwks"))),
             ("response_types_supported", .strings(["code"])), ("subject_types_supported", .strings(["public"])),
             ("id_token_signing_alg_values_supported", .strings(["RS256"])),
@@ -141,7 +142,7 @@ extension OpenIDRules {
             (
                 "grant_types_supported",
                 .strings(
-                    ["authorization_code", "refresh_token"]
+                    ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"]
                         + (isGoogle ? [] : ["client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"]))
             ),
             ("authorization_response_iss_parameter_supported", .bool(switches.sendsIssuer)),

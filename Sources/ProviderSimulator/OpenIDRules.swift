@@ -28,6 +28,9 @@ struct OpenIDRules: SiteRules {
         case ("POST", "/par"): isGoogle ? nil : .par
         case ("GET", let path) where path.hasPrefix("/directory/"): isGoogle ? nil : .directory
         case ("POST", "/revoke"): .revocation
+        case ("POST", "/device/code"): isGoogle ? .deviceAuthorization : nil
+        case ("POST", "/device_authorization"): isGoogle ? nil : .deviceAuthorization
+        case ("GET", "/device"), ("POST", "/device"): .device
         case ("GET", "/o/oauth2/v2/auth"), ("GET", "/o/oauth2/auth"): isGoogle ? .authorize : nil
         case ("GET", "/v1/userinfo"), ("POST", "/v1/userinfo"), ("GET", "/oauth2/v3/userinfo"):
             isGoogle ? .profile : nil
@@ -91,6 +94,8 @@ struct OpenIDRules: SiteRules {
     }
 
     func issuer(base: String) -> String { "\(base)/\(site)" }
+    /// As drafts of RFC 8628 had it.
+    var verificationMember: String { isGoogle ? "verification_url" : "verification_uri" }
 
     // MARK: Tokens
 
@@ -130,6 +135,12 @@ struct OpenIDRules: SiteRules {
         case .redirectURI:
             if isGoogle { return error(400, "redirect_uri_mismatch", "Bad Request") }
             return error(400, "invalid_grant", "The redirect URI is not that of the authorization request.")
+        case .device(.pending):
+            return error(isGoogle ? 428 : 400, "authorization_pending", isGoogle ? "Precondition Required" : "Pending.")
+        case .device(.slowDown): return error(isGoogle ? 403 : 400, "slow_down", isGoogle ? "Forbidden" : "Too fast.")
+        case .device(.denied): return error(isGoogle ? 403 : 400, "access_denied", isGoogle ? "Forbidden" : "Denied.")
+        case .device(.expired): return error(400, "expired_token", "The device code has expired.")
+        case .device(.unknown): return error(400, "invalid_grant", "The device code is unknown.")
         case .refreshToken: return error(400, "invalid_grant", "Token has been expired or revoked.")
         }
     }

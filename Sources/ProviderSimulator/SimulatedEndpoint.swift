@@ -6,6 +6,10 @@ package enum SimulatedEndpoint: String, Sendable, CaseIterable, Codable {
     case token
     /// RFC 9126.
     case par
+    /// RFC 8628's request for a device code.
+    case deviceAuthorization = "device_authorization"
+    /// The page on which a person types a device's code in.
+    case device
     /// Discord's and OpenID providers' revocation endpoint; GitHub's `DELETE …/token`.
     case revocation
     /// GitHub's `DELETE …/grant`.

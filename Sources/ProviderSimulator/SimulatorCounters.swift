@@ -23,6 +23,9 @@ package struct SimulatorCounters: Sendable, Codable, Equatable {
     /// Answers repeated within the grace.
     package var graceReplays = 0
     package var codeReplays = 0
+    package var devicePolls = 0
+    /// Polls that came before their interval was over.
+    package var devicePollsTooEarly = 0
     package var revocations = 0
     /// Tokens issued to applications themselves.
     package var applicationTokens = 0

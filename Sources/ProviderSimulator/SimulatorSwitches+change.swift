@@ -4,7 +4,8 @@ extension SimulatorSwitches {
         typealias Members = CodingKeys
 
         enum CodingKeys: String, CodingKey, CaseIterable {
-            case accessTokenLifetime, refreshTokenLifetime, codeLifetime, rotatesRefreshTokens, reuseRevokesFamily,
+            case accessTokenLifetime, refreshTokenLifetime, codeLifetime, deviceCodeLifetime, deviceInterval,
+                rotatesRefreshTokens, reuseRevokesFamily,
                 reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
                 acceptsBasic, acceptsPost, decodesBasic, offersPushedRequests, requiresPushedRequests,
                 offersDpop, requiresDpop, demandsProofNonces,
@@ -17,6 +18,8 @@ extension SimulatorSwitches {
         var accessTokenLifetime: Int?
         var refreshTokenLifetime: Int?
         var codeLifetime: Int?
+        var deviceCodeLifetime: Int?
+        var deviceInterval: Int?
         var rotatesRefreshTokens: Bool?
         var reuseRevokesFamily: Bool?
         var reuseGrace: Int?
@@ -64,6 +67,8 @@ extension SimulatorSwitches {
                 switches.refreshTokenLifetime = refreshTokenLifetime == 0 ? nil : refreshTokenLifetime
             }
             set(codeLifetime, \.codeLifetime)
+            set(deviceCodeLifetime, \.deviceCodeLifetime)
+            set(deviceInterval, \.deviceInterval)
             set(rotatesRefreshTokens, \.rotatesRefreshTokens)
             set(reuseRevokesFamily, \.reuseRevokesFamily)
             set(reuseGrace, \.reuseGrace)

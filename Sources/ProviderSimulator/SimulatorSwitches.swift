@@ -5,6 +5,10 @@ package struct SimulatorSwitches: Sendable, Equatable {
     /// Seconds; `nil` is without end.
     package var refreshTokenLifetime: Int?
     package var codeLifetime = 600
+    /// Seconds for which a device code and its user code are good.
+    package var deviceCodeLifetime = 900
+    /// Seconds between two polls of a device; sooner is too soon.
+    package var deviceInterval = 5
     /// A refresh answers with a new refresh token and spends the old one.
     package var rotatesRefreshTokens = true
     /// Using a spent refresh token ends the grant (RFC 9700 §4.14.2).

@@ -21,6 +21,7 @@ final class Site: Sendable {
         case .authorize: return authorize(call)
         case .consent: return decide(call)
         case .avatar: return avatar(call)
+        case .device: return device(call)
         default: break
         }
         if let ban = ban(call) { return ban }
@@ -33,6 +34,7 @@ final class Site: Sendable {
             case .token: token(call)
             case .par: push(call)
             case .directory: directory(call)
+            case .deviceAuthorization: authorizeDevice(call)
             case .profile, .emails, .guilds, .connections, .authorization, .userinfo: resource(endpoint, call)
             default: rules.other(endpoint, self, call)
             }

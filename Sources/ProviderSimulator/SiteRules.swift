@@ -26,6 +26,12 @@ protocol SiteRules: TokenTexts, Sendable {
     func silentError(isSignedIn: Bool) -> String?
     func issuer(base: String) -> String
 
+    // Devices
+    /// Below the site's prefix, where people type codes in.
+    var devicePage: String { get }
+    /// What the site calls `verification_uri`.
+    var verificationMember: String { get }
+
     // Tokens
     /// Bodies of token requests other than forms.
     var readsJSONTokenRequests: Bool { get }
@@ -89,6 +95,8 @@ extension SiteRules {
     func accessToken(in call: Call) -> String? { call.token(schemes: tokenSchemes) }
     func refusal(of call: Call, _ form: Form) -> TokenRefusal? { nil }
     func rotateKeys(forgetting: Bool) throws {}
+    var devicePage: String { "/device" }
+    var verificationMember: String { "verification_uri" }
     func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool { !value.isEmpty }
 }
 
@@ -117,6 +125,7 @@ enum TokenRefusal: Error, Equatable {
     case unsupportedGrantType
     /// Another word of OAuth.
     case word(String)
+    case device(Site.DeviceRefusal)
 }
 
 /// A limit that a request ran into, or that a fault says it did.

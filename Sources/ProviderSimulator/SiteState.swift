@@ -11,6 +11,8 @@ struct SiteState: Sendable {
     private(set) var residents: [String: Resident] = [:]
     private(set) var order: [String] = []
     var clients: [String: SimulatedClient]
+    /// By device code.
+    var devices: [String: Site.DeviceRequest] = [:]
     var faults: [SimulatedFault] = []
     var counters = SimulatorCounters()
     /// What DPoP proofs have to hold now.

@@ -108,6 +108,7 @@ extension Site {
         case "authorization_code": exchange(form, client, thumbprint, &state, call)
         case "refresh_token": refresh(form, client, thumbprint, &state, call)
         case "access_token_renewal": renew(form, client, &state, call)
+        case "urn:ietf:params:oauth:grant-type:device_code": exchangeDevice(form, client, &state, call)
         case nil: .failure(.invalidRequest("grant_type is missing"))
         default: .failure(.unsupportedGrantType)
         }
@@ -154,6 +155,18 @@ extension Site {
         else { return .failure(.refreshToken) }
         state.counters.refreshes += 1
         return .success(issued)
+    }
+
+    private func exchangeDevice(
+        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+    ) -> Result<IssuedTokens, TokenRefusal> {
+        guard let text = form["device_code"] else { return .failure(.invalidRequest("device_code is missing")) }
+        switch takeDevice(text, client: client, &state, call) {
+        case .failure(let refusal): return .failure(.device(refusal))
+        case .success(let text):
+            guard let (code, _) = state.ledger.use(text) else { return .failure(.device(.unknown)) }
+            return .success(state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now))
+        }
     }
 
     private func refresh(

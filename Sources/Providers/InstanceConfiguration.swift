@@ -16,6 +16,9 @@ package struct InstanceConfiguration: Sendable {
     package var keyID: String?
     /// Of the certificate with that key's public half: SHA-1 or SHA-256 in hexadecimal.
     package var certificateThumbprint: String?
+    /// What the provider's own messages are signed with, shared (`hmac_sha256`) or public (`ed25519`, hexadecimal).
+    package var signalSecret: Secret?
+    package var signalPublicKey: String?
     /// In place of the manifest's.
     package var scopes: [String]?
     /// In place of the manifest's.
@@ -44,7 +47,7 @@ package struct InstanceConfiguration: Sendable {
     package init(
         id: String, manifest: String? = nil, variables: [String: String] = [:], clientID: String? = nil,
         clientSecret: Secret? = nil, clientKey: Secret? = nil, keyID: String? = nil,
-        certificateThumbprint: String? = nil,
+        certificateThumbprint: String? = nil, signalSecret: Secret? = nil, signalPublicKey: String? = nil,
         scopes: [String]? = nil, resources: [String]? = nil, clientAuthentication: String? = nil, dpop: String? = nil,
         authorizationParameters: [String: String] = [:], sync: SyncOverrides = SyncOverrides(),
         place: SourcePlace? = nil
@@ -57,6 +60,8 @@ package struct InstanceConfiguration: Sendable {
         self.clientKey = clientKey
         self.keyID = keyID
         self.certificateThumbprint = certificateThumbprint
+        self.signalSecret = signalSecret
+        self.signalPublicKey = signalPublicKey
         self.scopes = scopes
         self.resources = resources
         self.clientAuthentication = clientAuthentication

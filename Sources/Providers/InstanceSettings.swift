@@ -125,6 +125,23 @@ struct InstanceSettings {
         }
     }
 
+    /// Checked where it is set: a key that verifies nothing would be noticed when consent is gone and nobody knows.
+    mutating func signalPublicKey() -> PublicKey? {
+        for (key, isSet, style) in [
+            ("signal_secret", instance.signalSecret != nil, SignalRule.Style.hmacSHA256),
+            ("signal_public_key", instance.signalPublicKey != nil, .ed25519),
+        ] where isSet && manifest.signals?.rule.style != style {
+            report(key, "the manifest \(manifest.id) has no signals of the style \(style.rawValue)")
+        }
+        guard let text = instance.signalPublicKey else { return nil }
+        // The reason is always that it is no such key.
+        guard let bytes = Hexadecimal.decode(text), let key = try? PublicKey(ed25519: bytes) else {
+            report("signal_public_key", "expected 64 hexadecimal digits, as the provider shows them")
+            return nil
+        }
+        return key
+    }
+
     mutating func assertion(_ values: [String: String], redirectURI: String) -> ClientAssertionRule {
         let stated = manifest.clientAssertion
         var places = values

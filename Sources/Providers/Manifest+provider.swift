@@ -50,8 +50,15 @@ extension Manifest {
         let dpop = settings.dpop()
         dialect.requestParameters += resources.map { ("resource", $0) }
         let policy = settings.syncPolicy(everyones: syncInterval)
-        let deviceEndpoint = url(deviceAuthorizationEndpoint, "device_authorization.endpoint")
+        let device = deviceAuthorization.map {
+            DeviceAuthorizationRule(
+                url: url($0.endpoint, "device_authorization.endpoint"), authenticated: $0.authenticated,
+                memberNames: $0.memberNames)
+        }
         let introspection = url(introspectionEndpoint, "introspection.endpoint")
+        var signalRule = signals?.rule
+        signalRule?.issuer = url(signals?.issuer, "signals.issuer")
+        let signalKey = settings.signalPublicKey()
         let id = settings.id()
         let signingKey = settings.signingKey()
         var base = publicURL
@@ -84,7 +91,8 @@ extension Manifest {
             refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
             dpop: dpop, applicationGrant: applicationGrant(values),
             limits: limits, syncPolicy: policy, userAgent: agent,
-            deviceAuthorizationEndpoint: deviceEndpoint, introspectionEndpoint: introspection,
+            deviceAuthorization: device, introspectionEndpoint: introspection,
+            signals: signalRule, signalSecret: instance.signalSecret, signalPublicKey: signalKey,
             fingerprint: fingerprint(
                 client, variables: values, scopes: scopes, resources: resources, parameters: parameters),
             mappingFingerprint: mapping.fingerprint, endpoints: endpoints, mapping: mapping,

@@ -61,9 +61,10 @@ package struct Manifest: Sendable {
     let tokenSettling: Duration
     let grants: [String]
     let revocation: Revocation
-    let deviceAuthorizationEndpoint: URLTemplate?
+    let deviceAuthorization: DeviceAuthorizationKeys?
     let introspectionEndpoint: URLTemplate?
     let applicationToken: ApplicationToken?
+    let signals: SignalKeys?
     let requests: [ProfileRequestRule]
     let claims: [ClaimRule]
     let plugin: ProfilePlugin?
@@ -79,7 +80,7 @@ package struct Manifest: Sendable {
     var serverVariables: [Variable] {
         var templates = [
             issuer, authorizationEndpoint, tokenEndpoint, refreshEndpoint, exchangeEndpoint,
-            deviceAuthorizationEndpoint, introspectionEndpoint,
+            deviceAuthorization?.endpoint, introspectionEndpoint,
         ]
         switch revocation {
         case .discovered, .none: break

@@ -106,11 +106,10 @@ struct ManifestReader {
             tokenSettling: token?["refresh"]?["settling"]?.time ?? .zero,
             grants: token?["grants"]?.texts.map(\.text) ?? ["authorization_code", "refresh_token"],
             revocation: readRevocation(),
-            deviceAuthorizationEndpoint: template(
-                root["device_authorization"]?["endpoint"], "device_authorization.endpoint"),
+            deviceAuthorization: readDeviceAuthorization(),
             introspectionEndpoint: template(root["introspection"]?["endpoint"], "introspection.endpoint"),
-            applicationToken: readApplicationToken(),
-            requests: requests, claims: readClaims(requests: requests, kept: kept, members: members), plugin: plugin,
+            applicationToken: readApplicationToken(), signals: readSignals(), requests: requests,
+            claims: readClaims(requests: requests, kept: kept, members: members), plugin: plugin,
             volatile: readVolatile(requests: requests, kept: kept, members: members),
             failureMarkers: FailureMarkers(
                 error: paths(root["profile"]?["failures"]?["error"], "profile.failures.error"),

@@ -52,11 +52,18 @@ enum ManifestVocabulary {
         .init(
             "revocation", revocation, "How a token is taken back; where it is absent, what the metadata document says."),
         .init(
-            "device_authorization", .record([.init("endpoint", .text(.url), required: true, "The endpoint's URL.")]),
-            "RFC 8628. Recorded; no grant uses it."),
+            "device_authorization",
+            .record([
+                .init("endpoint", .text(.url), "From the metadata document where absent."),
+                .init("client_authentication", .flag, "Whether the client authenticates; true where absent."),
+                .init(
+                    "member_names", names(ManifestReader.renamedInDeviceAnswer, .text(.line)),
+                    "The provider's own names of standard members. verification_url is read as it is."),
+            ]), "Where device codes come from (RFC 8628); where it is absent, what the metadata document says."),
         .init(
             "introspection", .record([.init("endpoint", .text(.url), required: true, "The endpoint's URL.")]),
-            "RFC 7662. Recorded; nothing uses it."),
+            "RFC 7662; where it is absent, what the metadata document says."),
+        .init("signals", signals, "How the provider tells by itself that a person took their consent back."),
         .init("profile", profile, required: true, "Where the profile is and what its claims are."),
         .init("limits", limits, "What the provider allows and how it says that enough is enough."),
         .init(
@@ -274,7 +281,9 @@ enum ManifestVocabulary {
 
     static let standardErrors = [
         "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
-        "invalid_scope", "invalid_target", "access_denied", "interaction_required", "server_error",
+        "invalid_scope", "invalid_target", "access_denied", "interaction_required", "authorization_pending",
+        "slow_down",
+        "expired_token", "server_error",
         "temporarily_unavailable",
     ]
 
@@ -307,6 +316,34 @@ enum ManifestVocabulary {
                 "already_dead", .list(.count(400...499)),
                 "Statuses that mean that the token was dead before; 404 and 422 where absent."),
         ]),
+    ])
+
+    private static func field(_ name: String, _ meaning: String) -> Shape.Key {
+        .init(name, .record([.init("header", .text(.fieldName), required: true, "The field's name.")]), meaning)
+    }
+
+    private static let signals = Shape.record([
+        .init(
+            "style", .choice(SignalRule.Style.allCases.map(\.rawValue)), required: true,
+            "hmac_sha256 over the body, with the instance's signal_secret; ed25519 over time stamp and body, with its signal_public_key; secevent: a token of RFC 8417 with the issuer's keys."
+        ),
+        .init(
+            "signature",
+            .record([
+                .init("header", .text(.fieldName), required: true, "The field's name."),
+                .init("prefix", .text(.line), "What stands before the hexadecimal digits."),
+            ]), "Where the signature is."),
+        field("timestamp", "Where the time stamp is, in seconds since 1970."),
+        field("delivery", "Where a message's own id is; its signature stands for it where there is none."),
+        .init(
+            "event",
+            .record([
+                .init("header", .text(.fieldName), "The field with its name,"),
+                .init("path", .text(.path), "or where the body has it."),
+            ]), "What the message is about."),
+        .init("revoked", .list(.text(.line), atLeast: 1), required: true, "Events that mean that consent is gone."),
+        .init("subject", .text(.path), required: true, "Whose: in the body, or in what a token says of the event."),
+        .init("issuer", .text(.url), "iss of a token."),
     ])
 
     private static let profile = Shape.record([

@@ -13,6 +13,8 @@ package struct ProfileRequest: Sendable {
     package var isOptional: Bool
     /// Any one of these must have been granted; empty where none is needed.
     package var requiredScopes: [Scope]
+    /// To the metadata document's endpoint: its answer may be signed (OpenID Connect Core §5.3.2).
+    package var isUserinfo: Bool
     /// How it is made under the application's own token, which `request` lacks; `nil` where it carries the account's.
     var applicationRule: ProfileRequestRule?
 
@@ -118,14 +120,14 @@ extension Provider {
             if rule.carriesApplicationToken {
                 return ProfileRequest(
                     name: rule.name, request: TransferRequest(rule.method, url, fields: fields),
-                    isOptional: rule.isOptional, requiredScopes: [], applicationRule: rule)
+                    isOptional: rule.isOptional, requiredScopes: [], isUserinfo: false, applicationRule: rule)
             }
             return ProfileRequest(
                 name: rule.name,
                 request: rule.request(
                     to: url, fields, accessToken: credential.accessToken,
                     isBound: credential.tokenType == DPoP.tokenType),
-                isOptional: rule.isOptional, requiredScopes: needed)
+                isOptional: rule.isOptional, requiredScopes: needed, isUserinfo: rule.isUserinfo)
         }
     }
 }

@@ -5,7 +5,7 @@ extension Provider {
     package var configuredAddresses: [String] {
         var addresses = [
             issuer, endpoints.authorization, endpoints.token, tokenDialect.refresh.endpoint,
-            deviceAuthorizationEndpoint,
+            deviceAuthorization?.url,
             introspectionEndpoint,
         ].compactMap(\.self)
         switch endpoints.revocation {

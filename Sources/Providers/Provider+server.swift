@@ -41,6 +41,8 @@ extension Provider {
             issuer: metadata?.issuer, authorizationEndpoint: authorizationEndpoint, tokenEndpoint: tokenEndpoint,
             userinfoEndpoint: metadata?.userinfoEndpoint, jwksURI: metadata?.jwksURI,
             revocation: revocation(metadata?.revocationEndpoint),
+            deviceAuthorization: deviceEndpoint(metadata?.deviceAuthorizationEndpoint),
+            introspectionEndpoint: introspectionEndpoint ?? metadata?.introspectionEndpoint,
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
             idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [],
             pushedAuthorizationEndpoint: pushing(metadata?.pushedAuthorizationEndpoint),

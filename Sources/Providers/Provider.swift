@@ -5,6 +5,7 @@
 /// Everything here is pure but for the one reading of files at start. The grants are `OAuth`'s, sending is `Linking`'s,
 /// when to sync is `Sync`'s. No provider is known by name outside a plugin that its manifest asks for.
 package import Accounts
+import Cryptography
 package import OAuth
 
 /// A configured provider: an instance of a manifest with every variable filled in.
@@ -72,9 +73,14 @@ package struct Provider: Sendable {
     package let syncPolicy: SyncPolicy
     /// What the provider wants to see in `User-Agent`, on every request; `nil` where it takes the program's own.
     package let userAgent: String?
-    /// Known but used by no grant of this program yet.
-    package let deviceAuthorizationEndpoint: String?
+    /// What departs from RFC 8628, or from the metadata document; an OpenID provider may offer the grant without.
+    package let deviceAuthorization: DeviceAuthorizationRule?
+    /// The manifest's; an OpenID provider's document may have one too.
     package let introspectionEndpoint: String?
+    /// Messages that the provider sends by itself, and what tells them from forgeries.
+    package let signals: SignalRule?
+    let signalSecret: Secret?
+    let signalPublicKey: PublicKey?
 
     /// SHA-256, hex, over everything that a flow depends on: a flow ends with the configuration it began with, or is
     /// refused. That is the manifest's whole text and the instance's settings, but for the client secret and the sync
@@ -90,6 +96,10 @@ package struct Provider: Sendable {
 
     /// Between scopes in the authorization request.
     package var scopeSeparator: String { tokenDialect.scopeSeparator }
+    /// `grants`, and the device code where the manifest says where one comes from.
+    package var grantsOffered: [String] {
+        grants + (deviceAuthorization == nil ? [] : [DeviceAuthorizationGrant.grantType])
+    }
     /// Refresh tokens are used; otherwise an account whose access token ends is linked again.
     package var refreshesTokens: Bool { grants.contains("refresh_token") }
     /// The browser posts the callback, and any other way of bringing it is refused.

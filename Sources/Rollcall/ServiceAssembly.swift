@@ -32,6 +32,8 @@ struct ServiceAssembly: Sendable {
     let catalog: ProviderCatalog
     let transport: CurlTransport
     let linking: AccountLinking
+    let devices: DeviceLinking
+    let tokenCheck: TokenCheck
     let syncPass: SyncPass
     let planner: SyncPlanner?
     let syncService: SyncService
@@ -79,6 +81,11 @@ struct ServiceAssembly: Sendable {
             ? SyncPlanner(
                 catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads, time: time,
                 random: random, logger: logger) : nil
+        tokenCheck = TokenCheck(database: database, client: client, servers: servers, tokens: tokens)
+        devices = DeviceLinking(
+            database: database, catalog: catalog, client: client, servers: servers, profiles: profiles,
+            revocations: revocations, owner: owner, time: time, random: random, logger: logger)
+
         let accountSync = AccountSync(
             catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens, profiles: profiles,
             time: time,
@@ -100,8 +107,9 @@ struct ServiceAssembly: Sendable {
                 publicURL: configuration.publicURL, applicationName: configuration.applicationName,
                 host: configuration.host, port: configuration.port,
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
-            database: database, catalog: catalog, linking: linking, accessTokens: tokens,
-            reads: reads,
+            database: database, catalog: catalog, linking: linking, devices: devices,
+            signals: SignalIntake(database: database, servers: servers, time: time, logger: logger),
+            accessTokens: tokens, reads: reads,
             overview: SyncOverview(
                 catalog: catalog, database: database, client: client, planner: planner, time: time),
             sync: SyncRequests { [database, onDemand] in
@@ -113,6 +121,7 @@ struct ServiceAssembly: Sendable {
         var group = ServiceGroupConfiguration(
             services: [
                 NamedService(name: "keys", service: keys), NamedService(name: "sync", service: syncService),
+                NamedService(name: "device links", service: DeviceLinkService(devices: devices, time: time)),
                 NamedService(name: "web", service: web),
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

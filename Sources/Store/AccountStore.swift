@@ -15,6 +15,9 @@ package struct AccountStore: Sendable {
             if let session = link.sessionID, try transaction.session("id = ?", session)?.status != .open {
                 return .sessionEnded
             }
+            if let device = link.deviceLinkID, try transaction.deviceLink(device)?.nextAt == nil {
+                return .sessionEnded
+            }
             var id: AccountID?
             if let held = try transaction.account(provider: link.provider, subject: link.subject) {
                 if held.userID == link.userID {
@@ -43,6 +46,7 @@ package struct AccountStore: Sendable {
             if let session = link.sessionID, link.completesSession {
                 try transaction.completeSession(session, account: account)
             }
+            if let device = link.deviceLinkID { try transaction.completeDeviceLink(device, account: account) }
             guard let linked = try transaction.account(account) else { throw StoreError.corrupt }
             return .linked(linked, isNew: isNew)
         }
@@ -96,10 +100,11 @@ package struct AccountStore: Sendable {
         }
     }
 
-    /// Unlinks everything of a user and erases their link sessions.
+    /// Unlinks everything of a user and erases their link sessions and device links.
     package func eraseUser(_ user: UserID) async throws(StoreError) -> [UnlinkedAccount] {
         try await connections.write { transaction in
             try transaction.db.run("DELETE FROM link_session WHERE user_id = ?", user)
+            try transaction.db.run("DELETE FROM device_link WHERE user_id = ?", user)
             return try transaction.db.rows("SELECT id FROM linked_account WHERE user_id = ? ORDER BY id", user)
                 .compactMap { row in try transaction.account(row.id(0)).map { try transaction.unlink($0) } }
         }

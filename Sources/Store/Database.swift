@@ -14,6 +14,8 @@ package final class Database: Sendable {
     package let accounts: AccountStore
     package let credentials: CredentialStore
     package let linkSessions: LinkSessionStore
+    package let deviceLinks: DeviceLinkStore
+    package let signals: SignalStore
     package let schedule: SyncScheduleStore
     package let profiles: ProfileCache
     package let changes: ChangeFeed
@@ -60,6 +62,8 @@ package final class Database: Sendable {
         accounts = AccountStore(connections: connections)
         credentials = CredentialStore(connections: connections)
         linkSessions = LinkSessionStore(connections: connections)
+        deviceLinks = DeviceLinkStore(connections: connections)
+        signals = SignalStore(connections: connections)
         schedule = SyncScheduleStore(connections: connections)
         profiles = ProfileCache(connections: connections)
         changes = ChangeFeed(connections: connections)

@@ -4,6 +4,8 @@ package import Accounts
 package struct NewLink: Sendable {
     /// The link session it came from; `nil` for a link made without one.
     package var sessionID: LinkSessionID?
+    /// The device link it came from.
+    package var deviceLinkID: DeviceLinkID?
     package var userID: UserID
     package var provider: ProviderID
     package var subject: Subject
@@ -21,11 +23,13 @@ package struct NewLink: Sendable {
     package var difference: ProfileDifference?
 
     package init(
-        sessionID: LinkSessionID? = nil, userID: UserID, provider: ProviderID, subject: Subject,
-        credential: Credential, requestedScopes: [Scope]? = nil, profile: Profile, nextSyncAt: Timestamp,
-        movesFromOtherUser: Bool = false, completesSession: Bool = true, difference: ProfileDifference? = nil
+        sessionID: LinkSessionID? = nil, deviceLinkID: DeviceLinkID? = nil, userID: UserID, provider: ProviderID,
+        subject: Subject, credential: Credential, requestedScopes: [Scope]? = nil, profile: Profile,
+        nextSyncAt: Timestamp, movesFromOtherUser: Bool = false, completesSession: Bool = true,
+        difference: ProfileDifference? = nil
     ) {
         self.sessionID = sessionID
+        self.deviceLinkID = deviceLinkID
         self.userID = userID
         self.provider = provider
         self.subject = subject

@@ -24,6 +24,9 @@ struct SealedTable {
             place: ["lower(hex(t.state_hash))", "t.provider", "s.user_id", "0"],
             join: "CROSS JOIN link_session s ON s.id = t.session_id"),
         SealedTable(
+            name: "device_link", columns: ["device_code", "granted"],
+            place: ["t.id", "t.provider", "t.user_id", "0"]),
+        SealedTable(
             name: "idempotent_request", columns: ["response"],
             place: ["lower(hex(t.key_hash))", "''", "t.api_key_id", "0"]),
     ]

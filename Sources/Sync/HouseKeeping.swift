@@ -24,6 +24,8 @@ struct HouseKeeping: Sendable {
     /// In steps that are bounded each, until nothing is left to delete: between them others write.
     func run() async {
         await purge("expired link sessions") { try await database.linkSessions.purgeExpired() }
+        await purge("expired device links") { try await database.deviceLinks.purgeExpired() }
+        await purge("old deliveries of signals") { try await database.signals.purgeOld() }
         await purge("expired idempotency keys") { try await database.idempotency.purgeExpired() }
         await purge("old changes") { try await database.changes.prune(before: time.now() - Self.changesKept) }
         await purge("old audit entries") { try await database.audit.prune(before: time.now() - Self.auditKept) }

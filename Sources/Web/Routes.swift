@@ -7,6 +7,10 @@ extension WebServer {
         var routes = RouteTable(authentication: authentication)
 
         routes.api(.post, "/v1/link-sessions", .linksWrite, use: linkSessions.create)
+        routes.api(.post, "/v1/device-links", .linksWrite, use: deviceLinks.create)
+        routes.api(.get, "/v1/device-links/{id}", .linksWrite, use: deviceLinks.one)
+        routes.api(.delete, "/v1/device-links/{id}", .linksWrite, use: deviceLinks.cancel)
+        routes.api(.post, "/v1/device-links/{id}/confirm", .linksWrite, use: deviceLinks.confirm)
         routes.api(.get, "/v1/users/{user_id}/accounts", .accountsRead, use: accounts.ofUser)
         routes.api(.get, "/v1/accounts", .accountsRead, use: accounts.list)
         routes.api(.get, "/v1/accounts/{id}", .accountsRead, use: accounts.one)
@@ -26,6 +30,9 @@ extension WebServer {
         routes.on(.post, "/callback/{provider}", use: callback.receivePost)
         routes.get("/linked", use: callback.result)
         routes.get("/assets/style.css", use: styleSheet.response)
+
+        // No key: its signature lets a message in.
+        routes.on(.post, "/signals/{provider}", use: signals.receive)
 
         routes.get("/healthz", use: health.alive)
         routes.get("/readyz", use: health.ready)

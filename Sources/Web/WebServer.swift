@@ -68,6 +68,8 @@ package struct WebServer: Service {
     let profiles: ProfileRoutes
     let tokens: TokenRoutes
     let linkSessions: LinkSessionRoutes
+    let deviceLinks: DeviceLinkRoutes
+    let signals: SignalRoutes
     let providers: ProviderRoutes
     let sync: SyncRoutes
     let health: HealthRoutes
@@ -79,9 +81,8 @@ package struct WebServer: Service {
     /// - Throws: where a page is missing from the program or does not parse.
     package init(
         _ settings: Settings, database: Database, catalog: ProviderCatalog, linking: AccountLinking,
-        accessTokens: AccessTokens, reads: ReadTally = ReadTally(), overview: SyncOverview, sync: SyncRequests,
-        time: any TimeSource,
-        random: any RandomSource, logger: Logger,
+        devices: DeviceLinking, signals: SignalIntake, accessTokens: AccessTokens, reads: ReadTally = ReadTally(),
+        overview: SyncOverview, sync: SyncRequests, time: any TimeSource, random: any RandomSource, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) throws {
         self.settings = settings
@@ -97,6 +98,8 @@ package struct WebServer: Service {
             database: database, catalog: catalog, reads: reads, sync: sync, time: time, replays: replays)
         tokens = TokenRoutes(database: database, catalog: catalog, tokens: accessTokens, time: time)
         linkSessions = LinkSessionRoutes(linking: linking, replays: replays)
+        deviceLinks = DeviceLinkRoutes(devices: devices, database: database, replays: replays)
+        self.signals = SignalRoutes(signals: signals, catalog: catalog, site: site, time: time)
         providers = ProviderRoutes(catalog: catalog, site: site)
         self.sync = SyncRoutes(overview: overview)
         health = HealthRoutes(site: site, readiness: Readiness(database: database, time: time))

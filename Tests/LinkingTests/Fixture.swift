@@ -44,6 +44,7 @@ final class Fixture: Sendable {
         let tokens: AccessTokens
         let profiles: ProfileFetch
         let linking: AccountLinking
+        let devices: DeviceLinking
     }
 
     init(
@@ -111,7 +112,10 @@ final class Fixture: Sendable {
             linking: AccountLinking(
                 publicURL: publicURL, returnTo: ["https://app.example.com"], database: database, catalog: catalog,
                 client: client, servers: servers, profiles: profiles, revocations: revocations, time: time,
-                random: random, logger: logger))
+                random: random, logger: logger),
+            devices: DeviceLinking(
+                database: database, catalog: catalog, client: client, servers: servers, profiles: profiles,
+                revocations: revocations, owner: owner, time: time, random: random, logger: logger))
     }
 
     func provider(_ id: ProviderID = alpha) throws -> Provider { try #require(catalog[id]) }

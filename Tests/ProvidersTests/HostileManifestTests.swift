@@ -20,7 +20,7 @@ private struct Breakage: Sendable, CustomTestStringConvertible {
 }
 
 private let topLevel =
-    "id, name, documentation, registration, redirect_uri_note, variables, issuer, issuer_aliases, metadata_hosts, user_agent, authorization, callback, client_authentication, client_assertion, resource, token, application_token, revocation, device_authorization, introspection, profile, limits, sync"
+    "id, name, documentation, registration, redirect_uri_note, variables, issuer, issuer_aliases, metadata_hosts, user_agent, authorization, callback, client_authentication, client_assertion, resource, token, application_token, revocation, device_authorization, introspection, signals, profile, limits, sync"
 private let request = #"user: {url: "{site}/me"}"#
 private let url = "an https URL, in which {variable} stands for the variable's value"
 

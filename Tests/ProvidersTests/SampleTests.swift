@@ -334,7 +334,7 @@ private let expectations: [String: [String: Expectation]] = [
             #expect(provider.limitSignal(in: response, now: sampleTime) == nil)
         case .deviceAuthorization:
             #expect(throws: TokenRequestError.malformed(reason: "no access_token")) { try token(response, provider) }
-            #expect(provider.deviceAuthorizationEndpoint != nil || provider.issuer != nil)
+            #expect(provider.deviceAuthorization != nil || provider.issuer != nil)
         case .profile(let request, let subject):
             #expect(try provider.profile(from: [request: fixture.body()]).subject.rawValue == subject)
             #expect(provider.limitSignal(in: response, now: sampleTime) == nil)

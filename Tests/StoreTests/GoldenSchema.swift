@@ -5,6 +5,10 @@ let goldenSchema = #"""
     CREATE INDEX change_account ON change (account_id, sequence);
     CREATE INDEX credential_key ON credential (key_id);
     CREATE INDEX credential_refresh_started ON credential (refresh_started_at) WHERE refresh_started_at IS NOT NULL;
+    CREATE INDEX device_link_due ON device_link (next_at) WHERE next_at IS NOT NULL;
+    CREATE INDEX device_link_expiry ON device_link (expires_at);
+    CREATE INDEX device_link_key ON device_link (key_id) WHERE key_id IS NOT NULL;
+    CREATE INDEX device_link_user ON device_link (user_id, status, id);
     CREATE INDEX idempotent_request_expiry ON idempotent_request (expires_at);
     CREATE INDEX idempotent_request_sealing_key ON idempotent_request (key_id) WHERE key_id IS NOT NULL;
     CREATE UNIQUE INDEX key_check_primary ON key_check (is_primary) WHERE is_primary = 1;
@@ -22,6 +26,7 @@ let goldenSchema = #"""
     CREATE INDEX request_allowance_age ON request_allowance (started_at);
     CREATE INDEX revocation_due ON revocation (next_attempt_at);
     CREATE INDEX revocation_key ON revocation (key_id);
+    CREATE INDEX signal_delivery_age ON signal_delivery (received_at);
     CREATE INDEX sync_schedule_due ON sync_schedule (provider, next_sync_at) WHERE next_sync_at IS NOT NULL;
     CREATE INDEX sync_schedule_lease ON sync_schedule (lease_until) WHERE lease_owner IS NOT NULL;
     CREATE TABLE account_count (
@@ -90,6 +95,38 @@ let goldenSchema = #"""
         refresh_token BLOB, proof_key BLOB,
         CHECK (refresh_in_doubt = 0 OR refresh_started_at IS NOT NULL),
         CHECK (lease_owner IS NULL OR refresh_started_at IS NOT NULL)
+    ) STRICT;
+    CREATE TABLE device_link (
+        id TEXT NOT NULL PRIMARY KEY CHECK (id GLOB 'dvl_*'),
+        user_id TEXT NOT NULL CHECK (length(user_id) BETWEEN 1 AND 255),
+        user_label TEXT,
+        provider TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        confirm INTEGER NOT NULL CHECK (confirm IN (0, 1)),
+        fingerprint TEXT NOT NULL,
+        user_code TEXT NOT NULL,
+        verification_uri TEXT NOT NULL,
+        verification_uri_complete TEXT,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        -- Milliseconds between two requests: it only grows.
+        interval INTEGER NOT NULL CHECK (interval > 0),
+        -- NULL: nothing is left to do.
+        next_at INTEGER,
+        lease_owner TEXT,
+        lease_until INTEGER NOT NULL DEFAULT 0,
+        status TEXT NOT NULL CHECK (status IN ('pending', 'confirmation_required', 'linked', 'failed')),
+        error TEXT,
+        account_id TEXT,
+        key_id TEXT REFERENCES key_check (key_id),
+        device_code BLOB,
+        -- Tokens and profile that wait for the user's word.
+        granted BLOB,
+        CHECK ((error IS NOT NULL) = (status = 'failed')),
+        CHECK ((account_id IS NOT NULL) = (status = 'linked')),
+        CHECK ((device_code IS NOT NULL) = (status = 'pending')),
+        CHECK ((granted IS NOT NULL) = (status = 'confirmation_required')),
+        CHECK ((key_id IS NOT NULL) = (next_at IS NOT NULL) AND (key_id IS NOT NULL) = (status IN ('pending', 'confirmation_required')))
     ) STRICT;
     CREATE TABLE idempotent_request (
         key_hash BLOB NOT NULL,
@@ -216,6 +253,12 @@ let goldenSchema = #"""
         access_token BLOB NOT NULL,
         refresh_token BLOB
     , proof_key BLOB) STRICT;
+    CREATE TABLE signal_delivery (
+        provider TEXT NOT NULL,
+        id_hash BLOB NOT NULL,
+        received_at INTEGER NOT NULL,
+        PRIMARY KEY (provider, id_hash)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE sqlite_sequence(name,seq);
     CREATE TABLE sync_price (
         provider TEXT NOT NULL PRIMARY KEY,

@@ -24,6 +24,11 @@ import Testing
                 codeVerifier: Secret("verifier-EXAMPLE"), nonce: nil, fingerprint: "f", scopes: [],
                 redirectURI: "https://accounts.example.com/callback/github")
         }
+        _ = try await fixture.database.deviceLinks.create(
+            DeviceLinkRequest(
+                userID: gone.userID, provider: github, scopes: [], confirm: true, fingerprint: "f",
+                deviceCode: Secret("device-EXAMPLE"), userCode: "U", verificationURI: "https://example.com",
+                expiresAt: fixture.time.now() + .seconds(900), interval: .seconds(5)))
         let key = APIKeyID(at: .epoch, random: SeededRandom())
         _ = try await fixture.database.idempotency.begin(key: "k", apiKey: key, request: [1])
         _ = try await fixture.database.idempotency.begin(key: "k2", apiKey: key, request: [1])
@@ -61,19 +66,19 @@ import Testing
         try await fixture.link("new")
         #expect(
             Set(try await vault.uses().map { "\($0.keyID) \($0.rows)" })
-                == ["\(old.primary.id) 11", "\(new.primary.id) 1"])
+                == ["\(old.primary.id) 12", "\(new.primary.id) 1"])
         #expect(try await vault.retireUnusedKeys() == [])
         let resealed = try await walk { try await vault.reseal(after: $0, limit: limit) }
-        #expect(resealed.rows == 11)
+        #expect(resealed.rows == 12)
         #expect(resealed.damaged == [])
         #expect(try await vault.reseal(limit: 100) == VaultStep(rows: 0, damaged: [], next: nil))
         #expect(
             Set(try await vault.uses()) == [
                 VaultUse(keyID: old.primary.id, rows: 0, isPrimary: false),
-                VaultUse(keyID: new.primary.id, rows: 12, isPrimary: true),
+                VaultUse(keyID: new.primary.id, rows: 13, isPrimary: true),
             ])
         #expect(try await vault.retireUnusedKeys() == [old.primary.id])
-        #expect(try await walk { try await vault.verify(after: $0, limit: limit) }.rows == 12)
+        #expect(try await walk { try await vault.verify(after: $0, limit: limit) }.rows == 13)
         fixture.database.close()
         // The old key alone no longer opens the database; the new one alone does.
         #expect(throws: StoreError.wrongKey(missing: [new.primary.id])) { try fixture.another(keyRing: old) }
@@ -158,7 +163,7 @@ import Testing
         #expect(reads.load(ordering: .relaxed) == 1)
         #expect(
             try await fixture.database.vault.uses()
-                == [VaultUse(keyID: new.primary.id, rows: 11, isPrimary: true)])
+                == [VaultUse(keyID: new.primary.id, rows: 12, isPrimary: true)])
         // Keys once known stay with the process: a read that began before the change may need one.
         #expect(other.vault.keyRing.contains(fixture.ring.primary.id))
     }
@@ -254,11 +259,11 @@ import Testing
         let expected: [StoreError] = [.credentialDamaged(account.id), .damaged("a row of revocation")]
         let verified = try await walk { try await vault.verify(after: $0, limit: 2) }
         #expect(verified.damaged == expected)
-        #expect(verified.rows == 9)
+        #expect(verified.rows == 10)
         try await vault.use(fixture.ring.withNewPrimary(random: SeededRandom(seed: 21)))
         let resealed = try await walk { try await vault.reseal(after: $0, limit: 2) }
         #expect(resealed.damaged == expected)
-        #expect(resealed.rows == 9)
+        #expect(resealed.rows == 10)
         #expect(try await vault.uses().first { $0.keyID == fixture.ring.primary.id }?.rows == 2)
         #expect(try await vault.retireUnusedKeys() == [])
     }

@@ -23,6 +23,7 @@ struct Service: Sendable {
     let log: LogRecorder
     let server: WebServer
     let revocations: RevocationSender
+    let devices: DeviceLinking
 
     /// What providers and the scheduler answer, as a test sets it.
     final class World: Sendable {
@@ -33,6 +34,13 @@ struct Service: Sendable {
                 #"{"access_token":"EXAMPLE-access","token_type":"bearer","expires_in":3600,"refresh_token":"EXAMPLE-refresh","scope":"profile"}"#
             )
             var tokenFailure: TransferError?
+            /// The device authorization endpoint's answer.
+            var device = (
+                200,
+                #"{"device_code":"EXAMPLE-device","user_code":"EXAM-PLE1","verification_uri":"https://alpha.example/activate","expires_in":900,"interval":5}"#
+            )
+            /// The issuer's keys.
+            var keys = #"{"keys":[]}"#
             var sync: SyncNowResult = .synced
             var syncs: [(AccountID, Duration?)] = []
         }
@@ -53,6 +61,8 @@ struct Service: Sendable {
         var instances: [InstanceConfiguration] = []
         /// Asked before the providers that every test has.
         var reply: @Sendable (TransferRequest) async -> ScriptedTransport.Answer? = { _ in nil }
+        /// Changes an instance before it is configured.
+        var instance: @Sendable (inout InstanceConfiguration) -> Void = { _ in }
     }
 
     static let manifests = ["alpha": alpha, "beta": beta]
@@ -94,14 +104,18 @@ struct Service: Sendable {
         }
         let catalog = try ProviderCatalog(
             files: options.manifests.map { ManifestFile(path: $0.key + ".yaml", text: $0.value) },
-            instances: [
+            instances: ([
                 InstanceConfiguration(id: "alpha", clientID: "EXAMPLE-alpha", clientSecret: Secret("EXAMPLE-secret")),
                 InstanceConfiguration(id: "beta", clientID: "EXAMPLE-beta", clientSecret: Secret("EXAMPLE-secret")),
                 InstanceConfiguration(
                     id: "gamma", manifest: "oidc", variables: ["issuer": "https://gamma.example"],
                     clientID: "EXAMPLE-gamma", clientSecret: Secret("EXAMPLE-secret")),
                 InstanceConfiguration(id: "github"),
-            ] + options.instances, publicURL: options.publicURL)
+            ] as [InstanceConfiguration] + options.instances).map {
+                var instance = $0
+                options.instance(&instance)
+                return instance
+            }, publicURL: options.publicURL)
         let providerClient = ProviderClient(
             transport: transport, database: database, time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: providerClient, time: time, logger: logger)
@@ -117,6 +131,10 @@ struct Service: Sendable {
             servers: servers,
             profiles: ProfileFetch(client: providerClient, servers: servers, time: time), revocations: revocations,
             time: time, random: random, logger: logger)
+        let devices = DeviceLinking(
+            database: database, catalog: catalog, client: providerClient, servers: servers,
+            profiles: ProfileFetch(client: providerClient, servers: servers, time: time), revocations: revocations,
+            owner: "test", time: time, random: random, logger: logger)
         let sync = SyncRequests { account, wait in
             world.state.withLock { $0.syncs.append((account, wait)) }
             let action = world.onSync.withLock { $0 }
@@ -128,7 +146,9 @@ struct Service: Sendable {
             WebServer.Settings(
                 publicURL: options.publicURL, applicationName: options.applicationName, port: 0,
                 trustedProxies: TrustedProxies(options.trustedProxies), timeouts: options.timeouts),
-            database: database, catalog: catalog, linking: linking, accessTokens: tokens,
+            database: database, catalog: catalog, linking: linking, devices: devices,
+            signals: SignalIntake(database: database, servers: servers, time: time, logger: logger),
+            accessTokens: tokens,
             overview: SyncOverview(
                 catalog: catalog, database: database, client: providerClient, planner: nil, time: time), sync: sync,
             time: time,
@@ -145,7 +165,7 @@ struct Service: Sendable {
             try await body(
                 Service(
                     client: RawClient(port: port), database: database, time: time, transport: transport, world: world,
-                    log: log, server: server, revocations: revocations))
+                    log: log, server: server, revocations: revocations, devices: devices))
             group.cancelAll()
         }
     }
@@ -161,6 +181,8 @@ struct Service: Sendable {
             return json(state.token.status, state.token.body)
         }
         if request.url.hasSuffix("/me") { return json(200, state.user) }
+        if request.url.hasSuffix("/device") { return json(state.device.0, state.device.1) }
+        if request.url.hasSuffix("/keys") { return json(200, state.keys) }
         if request.url.hasSuffix("/revoke") { return json(200, "{}") }
         if request.url.contains("gamma.example/.well-known/") {
             return json(

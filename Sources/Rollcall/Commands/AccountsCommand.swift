@@ -10,7 +10,7 @@ import Sync
 struct AccountsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "accounts", abstract: "Linked accounts: look, take over, hand on, unlink.",
-        subcommands: [List.self, Show.self, Import.self, Export.self, Unlink.self])
+        subcommands: [List.self, Show.self, Link.self, Check.self, Import.self, Export.self, Unlink.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

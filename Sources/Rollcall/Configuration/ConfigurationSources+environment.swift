@@ -9,7 +9,8 @@ extension ConfigurationSources {
     private static let instanceSuffixes: [(suffix: String, key: String)] = [
         ("_CLIENT_AUTHENTICATION", "client_authentication"), ("_CLIENT_SECRET", "client_secret"),
         ("_CLIENT_ID", "client_id"), ("_CLIENT_KEY", "client_key"), ("_KEY_ID", "key_id"),
-        ("_CERTIFICATE_THUMBPRINT", "certificate_thumbprint"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
+        ("_CERTIFICATE_THUMBPRINT", "certificate_thumbprint"), ("_SIGNAL_SECRET", "signal_secret"),
+        ("_SIGNAL_PUBLIC_KEY", "signal_public_key"), ("_MANIFEST", "manifest"), ("_SCOPES", "scopes"),
         ("_RESOURCE", "resource"), ("_DPOP", "dpop"),
         ("_SYNC_MINIMUM_INTERVAL", "sync.minimum_interval"), ("_SYNC_MAXIMUM_AGE", "sync.maximum_age"),
         ("_SYNC_INTERVAL", "sync.interval"),

@@ -80,14 +80,14 @@ struct Setting: Sendable {
 
     /// What may stand below `providers.<instance>`; `.variables` and `.authorization.parameters` take any name.
     static let instanceKeys = [
-        "manifest", "client_id", "client_secret", "client_key", "key_id", "certificate_thumbprint", "scopes",
-        "resource", "dpop", "client_authentication", "variables",
+        "manifest", "client_id", "client_secret", "client_key", "key_id", "certificate_thumbprint", "signal_secret",
+        "signal_public_key", "scopes", "resource", "dpop", "client_authentication", "variables",
         "authorization", "sync",
     ]
     /// Files whose content is the value; each ends in `_file`.
-    static let instanceFileKeys = ["client_id_file", "client_secret_file", "client_key_file"]
+    static let instanceFileKeys = ["client_id_file", "client_secret_file", "client_key_file", "signal_secret_file"]
     /// Values that nobody is shown.
-    static let instanceSecretKeys = ["client_secret", "client_key"]
+    static let instanceSecretKeys = ["client_secret", "client_key", "signal_secret"]
     static let instanceSyncKeys = ["interval", "minimum_interval", "maximum_age"]
 }
 

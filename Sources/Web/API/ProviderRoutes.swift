@@ -26,7 +26,7 @@ struct ProviderRoutes: Sendable {
         var members: [(String, JSONOutput)] = [
             ("id", .string(provider.id.rawValue)), ("name", .string(provider.name)),
             ("manifest", .string(provider.manifestID)), ("scopes", .strings(provider.scopes.map(\.rawValue))),
-            ("grants", .strings(provider.grants)), ("missing", .strings(provider.missing)),
+            ("grants", .strings(provider.grantsOffered)), ("missing", .strings(provider.missing)),
             // Shown, for a flow without it leans on the state alone.
             ("pkce", .string(Self.text(provider.pkce))),
             ("redirect_uri", .string(site.publicURL + "/callback/" + provider.id.rawValue)),

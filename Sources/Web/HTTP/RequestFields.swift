@@ -118,7 +118,8 @@ extension Request {
 
     private var isJSON: Bool { mediaType == "application/json" }
 
-    private var mediaType: String? {
+    /// In lower case, without parameters.
+    var mediaType: String? {
         headers[.contentType]?.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased()
     }
 }

@@ -1,0 +1,65 @@
+package import Accounts
+import Cryptography
+import GRDB
+
+/// What came of a provider's word that a person took their consent back.
+package enum SignalOutcome: Sendable, Equatable {
+    case marked(AccountID)
+    /// Its grant was known to be dead.
+    case markedBefore(AccountID)
+    /// The person has no account here.
+    case nobody
+    /// This very message came before; nothing was changed.
+    case repeated
+}
+
+/// Messages that providers send by themselves.
+package struct SignalStore: Sendable {
+    let connections: Connections
+
+    /// Longer than any of them may be old.
+    static let kept = Duration.seconds(30 * 86_400)
+
+    /// In one transaction with the note that the message came, so that it counts once.
+    ///
+    /// - Parameter delivery: what tells one message from another.
+    package func consentRevoked(
+        provider: ProviderID, subject: Subject, delivery: String, detail: String
+    ) async throws(StoreError) -> SignalOutcome {
+        try await connections.write { transaction in
+            guard try transaction.noteDelivery(delivery, of: provider) else { return .repeated }
+            guard let account = try transaction.account(provider: provider, subject: subject) else { return .nobody }
+            // A refresh under way finds the lease gone, and the account marked.
+            try transaction.db.run(
+                """
+                UPDATE credential SET lease_owner = NULL, lease_until = 0, refresh_started_at = NULL,
+                    refresh_in_doubt = 0 WHERE account_id = ?
+                """, account.id)
+            if account.statusBeneathPause == .needsRelink { return .markedBefore(account.id) }
+            try transaction.markNeedsRelink(
+                account, problem: AccountProblem(code: .consentRevoked, since: transaction.now, detail: detail))
+            return .marked(account.id)
+        }
+    }
+
+    /// Deletes a bounded number of notes that no message can match any more; returns how many.
+    @discardableResult
+    package func purgeOld() async throws(StoreError) -> Int {
+        try await connections.write { transaction in
+            try transaction.db.run(
+                """
+                DELETE FROM signal_delivery WHERE (provider, id_hash) IN (
+                    SELECT provider, id_hash FROM signal_delivery WHERE received_at <= ? LIMIT 1000)
+                """, transaction.now - Self.kept)
+        }
+    }
+}
+
+extension Transaction {
+    /// False where it was noted before.
+    fileprivate func noteDelivery(_ delivery: String, of provider: ProviderID) throws -> Bool {
+        try db.run(
+            "INSERT INTO signal_delivery (provider, id_hash, received_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            provider, Digest.sha256(Array(delivery.utf8)), now) == 1
+    }
+}
