@@ -15,11 +15,11 @@ package enum TokenRequestError: Error, Equatable {
         switch self {
         case .refused(let code):
             switch code {
-            case .invalidGrant, .accessDenied, .interactionRequired, .expiredToken: .grantRefused
+            case .invalidGrant, .accessDenied, .interactionRequired: .grantRefused
             case .invalidClient, .unauthorizedClient: .registrationRefused
             case .invalidRequest, .unsupportedGrantType, .invalidScope, .invalidTarget: .requestRefused
             case .serverError, .temporarilyUnavailable: .providerDown
-            case .authorizationPending, .slowDown, .unrecognized: .unknown
+            case .authorizationPending, .slowDown, .expiredToken, .unrecognized: .unknown
             }
         case .unavailable(let status):
             status >= 500 || status == 408 || status == 429 ? .providerDown : .answerUnreadable

@@ -69,7 +69,8 @@ import Transfer
 
     @Test func `no recorded answer is left out`() throws {
         let named = Set(Self.refusals.keys).union(Self.tokens.keys).union(Self.others)
-        #expect(named == Set(try Fixtures.recorded))
+        // Those of the device grant are read by `DeviceAuthorizationTests`.
+        #expect(named == Set(try Fixtures.recorded.filter { !$0.contains("/device") }))
         #expect(named.count == 53)
     }
 

@@ -1,6 +1,8 @@
 import Accounts
 import JSON
+import Linking
 import Store
+import Synchronization
 import TestSupport
 import Testing
 import Transfer
