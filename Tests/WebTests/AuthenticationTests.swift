@@ -11,6 +11,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(10))) struct AuthenticationTests {
     static let account = "acc_00000000000000000000000000"
+    static let deviceLink = "dvl_00000000000000000000000000"
     /// Every call that needs a key, and the one scope that lets it pass.
     static let calls: [(method: String, target: String, scope: APIKeyScope)] = [
         ("POST", "/v1/link-sessions", .linksWrite), ("GET", "/v1/users/42/accounts", .accountsRead),
@@ -19,7 +20,10 @@ import Testing
         ("GET", "/v1/accounts/\(account)/profile", .accountsRead), ("GET", "/v1/profiles/alpha/1", .accountsRead),
         ("POST", "/v1/accounts/\(account)/sync", .accountsWrite),
         ("POST", "/v1/accounts/\(account)/access-token", .tokensRead), ("GET", "/v1/providers", .accountsRead),
-        ("GET", "/v1/sync", .admin),
+        ("GET", "/v1/sync", .admin), ("POST", "/v1/device-links", .linksWrite),
+        ("GET", "/v1/device-links/\(deviceLink)", .linksWrite),
+        ("DELETE", "/v1/device-links/\(deviceLink)", .linksWrite),
+        ("POST", "/v1/device-links/\(deviceLink)/confirm", .linksWrite),
     ]
 
     @Test func `security 104: each call asks for its own scope and no other one will do`() async throws {
@@ -47,8 +51,10 @@ import Testing
 
     /// The path as it is served, its parameters by their names.
     private static func route(of target: String) -> String {
-        target.replacing(account, with: "{id}").replacing("/users/42", with: "/users/{user_id}")
-            .replacing("/profiles/alpha/1", with: "/profiles/{provider}/{subject}")
+        target.replacing(account, with: "{id}").replacing(deviceLink, with: "{id}").replacing(
+            "/users/42", with: "/users/{user_id}"
+        )
+        .replacing("/profiles/alpha/1", with: "/profiles/{provider}/{subject}")
     }
 
     @Test func `every call that is served under v1 is in the table above`() async throws {

@@ -187,7 +187,7 @@ struct Service: Sendable {
         if request.url.contains("gamma.example/.well-known/") {
             return json(
                 200,
-                #"{"issuer":"https://gamma.example","authorization_endpoint":"https://gamma.example/authorize","token_endpoint":"https://gamma.example/token","jwks_uri":"https://gamma.example/keys","userinfo_endpoint":"https://gamma.example/userinfo","response_types_supported":["code"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["RS256"],"code_challenge_methods_supported":["S256"],"authorization_response_iss_parameter_supported":true}"#
+                #"{"issuer":"https://gamma.example","authorization_endpoint":"https://gamma.example/authorize","token_endpoint":"https://gamma.example/token","jwks_uri":"https://gamma.example/keys","userinfo_endpoint":"https://gamma.example/userinfo","response_types_supported":["code"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["RS256","ES256"],"code_challenge_methods_supported":["S256"],"authorization_response_iss_parameter_supported":true}"#
             )
         }
         return .failure(.connectionFailed(host: "unscripted"))
