@@ -28,7 +28,7 @@ package struct TokenIntrospection: Sendable, Equatable {
     ) throws(TokenRequestError) -> TokenIntrospection {
         guard response.status == 200 else {
             if response.status < 500, response.status != 429,
-                // Unreadable is answered by nothing, which is what the caller is told.
+                // A body that is unreadable has no code; then the status speaks.
                 let code = (try? TokenResponseBody(response, dialect: dialect))?.errorCode(dialect.errorCodes)
             {
                 throw .refused(code)
