@@ -53,8 +53,14 @@ class Service:
             stdout=self.log, stderr=self.log)
         self.process = None
         variables = f'{{site: "{self.simulator_base}/discord", api: "{self.simulator_base}/discord/api/v10"}}'
+        # Here access tokens end as soon as the test says so: a refusal just after a refresh is meant.
+        manifest = (pathlib.Path(__file__).parents[2] / "providers" / "discord.yaml").read_text()
+        assert ", settling: 10s" in manifest
+        (self.folder / "providers.d").mkdir()
+        (self.folder / "providers.d" / "discord.yaml").write_text(manifest.replace(", settling: 10s", ""))
         self.file = self.folder / "rollcall.yaml"
         self.file.write_text(f"""
+providers_directory: "{self.folder}/providers.d"
 public_url: "{self.base}"
 application: {{return_to: ["http://127.0.0.1:9"]}}
 http: {{port: {self.port}}}
