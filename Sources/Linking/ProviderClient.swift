@@ -113,10 +113,6 @@ package actor ProviderClient {
         if let budget = provider.limits.invalidRequests {
             traffic.invalidRequests = gate.invalidCount(now: now, window: budget.window)
         }
-        if let until = gate.pausedUntil, ProviderGate.holds(until, now: now) {
-            traffic.pausedUntil = until
-            traffic.pauseReason = gate.pauseReason.text
-        }
         return traffic
     }
 

@@ -21,9 +21,6 @@ package struct RequestTraffic: Sendable, Equatable {
     package var underWay = 0
     package var concurrency = 0
     package var circuit = Circuit.closed
-    package var pausedUntil: Timestamp?
-    /// Completes the sentence "The provider is left alone for now: …".
-    package var pauseReason: String?
     /// Answers that count against the provider's budget of invalid requests, within its window.
     package var invalidRequests = 0
 }

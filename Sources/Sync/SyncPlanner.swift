@@ -187,9 +187,8 @@ package final class SyncPlanner: Sendable {
 
     // MARK: - From time to time
 
-    /// Until it is cancelled: ticks, flushes and, each hour, sums made anew.
+    /// Until it is cancelled: ticks, flushes and, each hour, sums made anew. `rebuild` comes before.
     func run() async {
-        await rebuild()
         await sampleFreshness()
         var rebuiltAt = time.now()
         var sampledAt = rebuiltAt

@@ -81,8 +81,10 @@ import Transfer
             let begun = try await call(.post, "/v1/device-links", #"{"user_id":"ada","provider":"\#(provider.id)"}"#)
             #expect(begun.status == 201)
             let path = "/v1/device-links/\(try #require(begun.body?["id"]?.string))"
-            // The person takes longer than a poll or two.
-            try await Task.sleep(for: .seconds(2))
+            // The person takes longer than a poll.
+            while world.simulator.counters(of: provider.site).devicePolls == 0 {
+                try await Task.sleep(for: .milliseconds(20))
+            }
             try await Self.type(
                 try #require(begun.body?["user_code"]?.string),
                 at: try #require(begun.body?["verification_uri"]?.string), transport)

@@ -1,4 +1,5 @@
 import Accounts
+import Linking
 import Logging
 import ServiceLifecycle
 import Store
@@ -112,19 +113,22 @@ struct SyncServiceTests {
         let time = fixture.time
         time.advance(by: .seconds(60))
         let world = fixture.world
+        let answer = Barrier()
         fixture.nextToken { request in
-            guard (try? await time.sleep(for: .seconds(30))) != nil else { return .failure(.cancelled) }
+            await answer.pass()
             return Fixture.token(request, world)
         }
-        let service = fixture.engine().service
-        let run = Task { try await service.run() }
-        // The token request, the next tick and the house keeping.
-        await time.sleepers(atLeast: 3)
-        #expect(try await fixture.state(due).attemptedAt == time.now())
-        time.advance(by: .seconds(30))
+        let engine = fixture.engine()
+        let run = Task { try await engine.service.run() }
+        await answer.arrivals()
+        // The first pass is over when the next tick is waited for, as the house keeping is.
         await time.sleepers(atLeast: 2)
+        #expect(try await fixture.state(due).attemptedAt == time.now())
+        answer.open()
         run.cancel()
         try await run.value
+        // As the program does at its end: an answer that is on its way is stored.
+        await engine.tokens.finish()
         #expect(fixture.tokenRequests.count == 1)
         #expect(try await fixture.database.credentials.read(doubtful)?.generation == 2)
     }

@@ -49,14 +49,16 @@ extension AccountsCommand {
             } catch {
                 throw explained(error)
             }
-            Terminal.note("Go to    \(begun.verificationURI)")
-            Terminal.note("and type \(begun.userCode)")
-            if let complete = begun.verificationURIComplete { Terminal.note("or go to \(complete)") }
-            Terminal.note("before   \(begun.expiresAt.rfc3339)")
-            // However this ends but with an account, nobody polls for it any more.
+            // However this ends but with an account, nobody polls for it any more. Said within: who reads the code may
+            // press Ctrl-C.
             let outcome = Ended()
-            let id = begun.id
-            try await runUntilSignalled { outcome.set(try await service.devices.wait(for: id)) }
+            try await runUntilSignalled {
+                Terminal.note("Go to    \(begun.verificationURI)")
+                Terminal.note("and type \(begun.userCode)")
+                if let complete = begun.verificationURIComplete { Terminal.note("or go to \(complete)") }
+                Terminal.note("before   \(begun.expiresAt.rfc3339)")
+                outcome.set(try await service.devices.wait(for: begun.id))
+            }
             // Its handlers are gone, and Ctrl-C shall end the question as well.
             signal(SIGINT, SIG_DFL)
             guard let ended = outcome.link else {
