@@ -17,6 +17,7 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -38,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache.git", from: "2.1.1"),
@@ -53,6 +55,7 @@ let package = Package(
         .target(name: "JSONPath", dependencies: ["JSON"], swiftSettings: strict),
         .target(name: "Accounts", swiftSettings: strict),
         .target(name: "Freshness", swiftSettings: strict),
+        .target(name: "Telemetry", dependencies: ["Accounts", metrics], swiftSettings: strict),
         .target(name: "Cryptography", dependencies: ["Accounts", crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "Transfer", dependencies: ["CCurl"], swiftSettings: strict),
         .target(
@@ -67,18 +70,19 @@ let package = Package(
         .target(
             name: "Linking",
             dependencies: [
-                "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer", logging,
+                "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Telemetry", "Transfer", logging,
             ], swiftSettings: strict),
         .target(
             name: "Sync",
             dependencies: [
-                "Accounts", "Freshness", "JSON", "Linking", "Providers", "Store", logging, serviceLifecycle,
+                "Accounts", "Freshness", "JSON", "Linking", "Providers", "Store", "Telemetry", logging,
+                serviceLifecycle,
             ], swiftSettings: strict),
         .target(
             name: "Web",
             dependencies: [
-                "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", hummingbird, logging,
-                mustache,
+                "Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Sync", "Telemetry", hummingbird,
+                logging, mustache,
             ], exclude: ["Pages"], swiftSettings: strict, plugins: ["EmbedFiles"]),
         .target(
             name: "ProviderSimulator", dependencies: [hummingbird, crypto, cryptoExtras, logging], swiftSettings: strict
@@ -87,7 +91,8 @@ let package = Package(
             name: "Rollcall",
             dependencies: [
                 "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "ProviderSimulator", "Providers", "Store",
-                "Sync", "Transfer", "Web", "YAML", argumentParser, configuration, logging, serviceLifecycle,
+                "Sync", "Telemetry", "Transfer", "Web", "YAML", argumentParser, configuration, logging,
+                serviceLifecycle,
             ], swiftSettings: strict),
         .executableTarget(name: "FreshnessBenchmark", dependencies: ["Freshness"], swiftSettings: strict),
         .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
@@ -96,6 +101,7 @@ let package = Package(
             swiftSettings: strict),
         tests("Accounts"),
         tests("Freshness"),
+        tests("Telemetry", "Accounts"),
         tests("JSON"),
         tests("JSONPath", "JSON"),
         tests("YAML"),
@@ -109,7 +115,8 @@ let package = Package(
             "Sync", "Accounts", "Cryptography", "Freshness", "JSON", "Linking", "OAuth", "Providers", "Store",
             "Transfer"),
         tests(
-            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Transfer"),
+            "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Telemetry",
+            "Transfer"),
         .testTarget(
             name: "ProviderSimulatorTests", dependencies: ["ProviderSimulator", crypto, cryptoExtras],
             swiftSettings: strict),

@@ -72,5 +72,5 @@ package struct SyncValue: Sendable, Equatable {
     }
 
     /// ∫ e^(cx) dx from 0 to l.
-    private static func e(_ c: Double, _ l: Double) -> Double { abs(c) < 1e-12 ? l : expm1(c * l) / c }
+    static func e(_ c: Double, _ l: Double) -> Double { abs(c) < 1e-12 ? l : expm1(c * l) / c }
 }

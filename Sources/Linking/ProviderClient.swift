@@ -3,6 +3,7 @@ package import Logging
 import OAuth
 package import Providers
 package import Store
+package import Telemetry
 package import Transfer
 
 /// Every outgoing request to a provider passes here, so that no limit is broken whoever asks: the manifest's request
@@ -14,6 +15,7 @@ package actor ProviderClient {
     nonisolated let database: Database
     let time: any TimeSource
     let random: any RandomSource
+    nonisolated let telemetry: Telemetry
     private let logger: Logger
     private var gates: [ProviderID: ProviderGate] = [:]
     private var pausesReadAt: Timestamp?
@@ -29,10 +31,12 @@ package actor ProviderClient {
     private static let pausesMaximumAge: Duration = .seconds(5)
 
     package init(
-        transport: any Transport, database: Database, time: any TimeSource, random: any RandomSource, logger: Logger
+        transport: any Transport, database: Database, telemetry: Telemetry = Telemetry(), time: any TimeSource,
+        random: any RandomSource, logger: Logger
     ) {
         self.transport = transport
         self.database = database
+        self.telemetry = telemetry
         self.time = time
         self.random = random
         self.logger = logger
@@ -71,11 +75,16 @@ package actor ProviderClient {
             request.fields["User-Agent"] = userAgent
         }
         let result: Result<TransferResponse, TransferError>
+        let leftAt = ContinuousClock.now
         do {
             result = .success(try await transport.send(request))
         } catch {
             result = .failure(error)
         }
+        telemetry.providerAnswered(
+            provider.id, route: admission.route,
+            outcome: Telemetry.RequestOutcome(result, of: provider, now: time.now()),
+            after: .now - leftAt)
         if case .success(let response) = result { remember(response, of: request.url) }
         leave(provider.id)
         await observe(result, of: provider, account: admission.account, route: admission.route)

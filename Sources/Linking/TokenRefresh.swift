@@ -3,6 +3,7 @@ import Logging
 import OAuth
 import Providers
 import Store
+import Telemetry
 import Transfer
 
 /// One refresh of one account, from the lease to the stored answer.
@@ -85,7 +86,9 @@ struct TokenRefresh: Sendable {
                         await client.giveBack(admission)
                         return claim
                     }
-                    return .over(await exchange(lease, provider: provider, server: server, admission: admission))
+                    let outcome = await exchange(lease, provider: provider, server: server, admission: admission)
+                    client.telemetry.refreshed(provider.id, Telemetry.RefreshOutcome(outcome))
+                    return .over(outcome)
                 }.value
                 if case .over(let outcome) = claim { return outcome }
                 guard time.now() < deadline else {

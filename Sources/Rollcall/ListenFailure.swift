@@ -5,6 +5,15 @@ struct ListenFailure: Error, CustomStringConvertible {
     let description: String
 
     init?(_ configuration: ServiceConfiguration) {
+        if let port = configuration.operatorPort,
+            let failure = ListenFailure(
+                host: configuration.operatorHost, hostKey: "http.operator_host",
+                hostPlace: configuration.place(of: "http.operator_host"), port: port,
+                portName: "http.operator_port, from: \(configuration.place(of: "http.operator_port"))")
+        {
+            self = failure
+            return
+        }
         self.init(
             host: configuration.host, hostPlace: configuration.place(of: "http.host"), port: configuration.port,
             portName: "http.port, from: \(configuration.place(of: "http.port"))")
@@ -16,13 +25,13 @@ struct ListenFailure: Error, CustomStringConvertible {
     }
 
     /// `nil` where the address can be listened on, so that something else must have failed.
-    private init?(host: String, hostPlace: String, port: Int, portName: String) {
+    private init?(host: String, hostKey: String = "http.host", hostPlace: String, port: Int, portName: String) {
         let address = "\(host.contains(":") ? "[\(host)]" : host):\(port)"
         switch Self.attempt(host: host, port: port) {
         case .possible: return nil
         case .noAddress:
             description =
-                "\(hostPlace): http.host is '\(host)', which is no address of this machine; 127.0.0.1 is for a proxy on "
+                "\(hostPlace): \(hostKey) is '\(host)', which is no address of this machine; 127.0.0.1 is for a proxy on "
                 + "this machine, 0.0.0.0 for every network"
         case .failed(EADDRINUSE):
             description = "\(address) is in use by another program; stop it, or choose another port (\(portName))"

@@ -8,6 +8,7 @@ import Providers
 import ServiceLifecycle
 import Store
 import Sync
+import Telemetry
 import Transfer
 import UnixSignals
 import Web
@@ -60,8 +61,10 @@ struct ServiceAssembly: Sendable {
         database = try configuration.openDatabase(time: time, random: random)
         transport = try configuration.transport(to: catalog.providers)
 
+        let telemetry = Telemetry()
+        telemetry.setBuild(version: Self.version)
         let client = ProviderClient(
-            transport: transport, database: database, time: time, random: random, logger: logger)
+            transport: transport, database: database, telemetry: telemetry, time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: client, time: time, logger: logger)
         revocations = RevocationSender(
             database: database, catalog: catalog, client: client, servers: servers, owner: owner, time: time,
@@ -86,10 +89,10 @@ struct ServiceAssembly: Sendable {
             database: database, catalog: catalog, client: client, servers: servers, profiles: profiles,
             revocations: revocations, owner: owner, time: time, random: random, logger: logger)
 
+        let figures = SyncFigures(time: time)
         let accountSync = AccountSync(
             catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens, profiles: profiles,
-            time: time,
-            random: random, logger: logger)
+            figures: figures, telemetry: telemetry, time: time, random: random, logger: logger)
         syncPass = SyncPass(
             catalog: catalog, schedule: database.schedule, accountSync: accountSync,
             concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
@@ -106,16 +109,20 @@ struct ServiceAssembly: Sendable {
             WebServer.Settings(
                 publicURL: configuration.publicURL, applicationName: configuration.applicationName,
                 host: configuration.host, port: configuration.port,
+                operatorAddress: configuration.operatorPort.map {
+                    WebServer.Settings.Address(host: configuration.operatorHost, port: $0)
+                },
                 trustedProxies: try TrustedProxies(configuration.trustedProxies)),
             database: database, catalog: catalog, linking: linking, devices: devices,
             signals: SignalIntake(database: database, servers: servers, time: time, logger: logger),
             accessTokens: tokens, reads: reads,
             overview: SyncOverview(
-                catalog: catalog, database: database, client: client, planner: planner, time: time),
+                catalog: catalog, database: database, client: client, planner: planner, figures: figures, time: time),
             sync: SyncRequests { [database, onDemand] in
                 await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
             },
-            time: time, random: random, logger: logger, onListening: { listening.fire(port: $0) })
+            telemetry: telemetry, time: time, random: random, logger: logger,
+            onListening: { listening.fire(port: $0.main) })
         let keys = KeyRingWatch(
             vault: database.vault, source: configuration.keyRingSource, time: time, logger: logger)
         var group = ServiceGroupConfiguration(

@@ -1,9 +1,11 @@
 package import Accounts
+import Freshness
 import JSON
 package import Linking
 package import Logging
 package import Providers
 package import Store
+package import Telemetry
 
 /// One account from claim to record: a valid token, a conditional fetch, one renewal where the token was refused, and
 /// one transaction that keeps what came of it. The lease is prolonged for as long as that takes: an attempt that
@@ -17,21 +19,28 @@ package struct AccountSync: Sendable {
     private let planner: SyncPlanner?
     private let tokens: AccessTokens
     private let profiles: ProfileFetch
+    private let figures: SyncFigures
+    private let telemetry: Telemetry
     private let time: any TimeSource
     private let reminders: Reminders
     private let random: any RandomSource
     private let logger: Logger
 
-    /// - Parameter planner: without one every account is fetched once an interval.
+    /// - Parameters:
+    ///   - planner: without one every account is fetched once an interval.
+    ///   - figures: told of every outcome; its own where nobody wants to know.
     package init(
         catalog: ProviderCatalog, schedule: SyncScheduleStore, planner: SyncPlanner? = nil, tokens: AccessTokens,
-        profiles: ProfileFetch, time: any TimeSource, random: any RandomSource, logger: Logger
+        profiles: ProfileFetch, figures: SyncFigures? = nil, telemetry: Telemetry = Telemetry(),
+        time: any TimeSource, random: any RandomSource, logger: Logger
     ) {
         self.catalog = catalog
         self.schedule = schedule
         self.planner = planner
         self.tokens = tokens
         self.profiles = profiles
+        self.figures = figures ?? SyncFigures(time: time)
+        self.telemetry = telemetry
         self.time = time
         reminders = Reminders(after: Self.leaseRenewal, time: time)
         self.random = random
@@ -69,6 +78,7 @@ package struct AccountSync: Sendable {
                 return .abandoned
             }
             log(result.outcome, claim)
+            count(result, claim, isOnDemand: urgency == .callerWaits)
             return result.outcome
         } catch {
             logger.error(
@@ -236,6 +246,11 @@ package struct AccountSync: Sendable {
         guard let planner, let provider = catalog[claim.provider] else { return nil }
         // What was first fetched, or mapped otherwise before, says nothing of change.
         let isComparable = claim.contentHash != nil && claim.mapping == provider.mappingFingerprint
+        if isComparable, case .updated = attempt.outcome {
+            compare(claim, planner, isUnchanged: false, now: now)
+        } else if isComparable, case .unchanged = attempt.outcome {
+            compare(claim, planner, isUnchanged: true, now: now)
+        }
         switch attempt.outcome {
         case .updated:
             return planner.plan(
@@ -247,6 +262,28 @@ package struct AccountSync: Sendable {
                 now: now)
         case .failed, .abandoned: return nil
         }
+    }
+
+    private func compare(_ claim: SyncClaim, _ planner: SyncPlanner, isUnchanged: Bool, now: Timestamp) {
+        guard let syncedAt = claim.account.syncedAt else { return }
+        figures.compare(
+            believed: planner.belief(claim.learned).freshProbability(age: (now - syncedAt).secondsAsDouble),
+            isUnchanged: isUnchanged, at: claim.provider)
+    }
+
+    private func count(_ attempt: Attempt, _ claim: SyncClaim, isOnDemand: Bool) {
+        let found: SyncFigures.Found
+        switch (attempt.outcome, attempt.content) {
+        case (.updated, _): found = .changed
+        case (.unchanged, .unchanged): found = .notModified
+        case (.unchanged, _): found = .unchanged
+        case (.failed(let failure), _):
+            found = .failed
+            telemetry.syncFailed(claim.provider, failure.code)
+        case (.abandoned, _): return
+        }
+        if found != .failed { telemetry.synced(claim.provider, isChanged: found == .changed) }
+        figures.count(found, at: claim.provider, isOnDemand: isOnDemand)
     }
 
     /// The one place that decides how loud an outcome is.

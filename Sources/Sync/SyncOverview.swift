@@ -9,19 +9,22 @@ package struct SyncOverview: Sendable {
     private let database: Database
     private let client: ProviderClient?
     private let planner: SyncPlanner?
+    private let figures: SyncFigures?
     private let time: any TimeSource
 
     /// - Parameters:
     ///   - client: of the process that syncs; without it nothing is known of requests.
     ///   - planner: `nil` where every account is fetched once an interval.
+    ///   - figures: of the process that syncs.
     package init(
         catalog: ProviderCatalog, database: Database, client: ProviderClient?, planner: SyncPlanner?,
-        time: any TimeSource
+        figures: SyncFigures? = nil, time: any TimeSource
     ) {
         self.catalog = catalog
         self.database = database
         self.client = client
         self.planner = planner
+        self.figures = figures
         self.time = time
     }
 
@@ -31,37 +34,40 @@ package struct SyncOverview: Sendable {
         /// Counted up to `SyncScheduleStore.dueCountMax`.
         package var dueNow: Int
         package var oldestDueAt: Timestamp?
-        /// Syncs a second.
-        package var budget: Double?
-        package var planned: Double?
-        package var price: Double?
-        /// The share of reads that return what the provider would say now, as far as is believed.
-        package var freshness: Double?
-        /// The budget can't pay for `maximum_age`.
-        package var promiseIsUnpayable: Bool
+        /// What the scheduling rule knows; `nil` where every account is fetched once an interval.
+        package var outlook: SyncPlanner.Outlook?
+        package var problems: [ProblemCount]
         package var pausedUntil: Timestamp?
         package var pauseReason: String?
         package var traffic: RequestTraffic?
+        package var lastHour: SyncFigures.Hour?
+        package var calibration: SyncFigures.Calibration?
+
+        /// Syncs of the last hour over the budget of that time.
+        package var budgetUsed: Double? {
+            guard let lastHour, let budget = outlook?.budget, budget > 0 else { return nil }
+            return Double(lastHour.syncs) / lastHour.seconds / budget
+        }
     }
 
     package func lines() async throws(StoreError) -> [Line] {
         let now = time.now()
         let counts = try await database.accounts.counts()
+        let problems = try await database.accounts.problemCounts()
         let states = try await database.schedule.states(of: catalog.providers.map(\.id), now: now)
         let pauses = try await database.schedule.providerPauses()
         var lines: [Line] = []
         for state in states {
-            let outlook = planner?.outlook(state.provider)
             let pause = pauses.first { $0.provider == state.provider }
             var traffic: RequestTraffic?
             if let provider = catalog[state.provider] { traffic = await client?.traffic(of: provider) }
             lines.append(
                 Line(
                     provider: state.provider, accounts: counts[state.provider] ?? [:], dueNow: state.dueNow,
-                    oldestDueAt: state.oldestDueAt, budget: outlook?.budget, planned: outlook?.planned,
-                    price: outlook?.price, freshness: outlook?.freshness,
-                    promiseIsUnpayable: outlook?.promiseIsUnpayable ?? false, pausedUntil: pause?.until,
-                    pauseReason: pause?.reason, traffic: traffic))
+                    oldestDueAt: state.oldestDueAt, outlook: planner?.outlook(state.provider),
+                    problems: problems[state.provider] ?? [], pausedUntil: pause?.until, pauseReason: pause?.reason,
+                    traffic: traffic, lastHour: figures?.lastHour(of: state.provider),
+                    calibration: figures?.calibration(of: state.provider)))
         }
         return lines
     }

@@ -1,5 +1,5 @@
 package import Accounts
-import Freshness
+package import Freshness
 package import Logging
 package import Providers
 package import Store
@@ -24,8 +24,7 @@ package final class SyncPlanner: Sendable {
         var since: Timestamp
         /// Not changed since it was stored.
         var isStored = true
-        /// Sums over what was sampled, by weight.
-        var freshness = (fresh: 0.0, weights: 0.0)
+        var freshness = FreshnessSums()
         /// The account up to which the last sample went; empty at the end of a round.
         var sampledUpTo = ""
     }
@@ -34,19 +33,22 @@ package final class SyncPlanner: Sendable {
     private let schedule: SyncScheduleStore
     private let accounts: AccountStore
     private let tally: ReadTally
+    private let prior: ChangeBelief
     private let time: any TimeSource
     private let random: any RandomSource
     private let logger: Logger
     private let states = Mutex<[ProviderID: State]>([:])
 
+    /// - Parameter prior: of an account that nothing is known of.
     package init(
         catalog: ProviderCatalog, schedule: SyncScheduleStore, accounts: AccountStore, tally: ReadTally,
-        time: any TimeSource, random: any RandomSource, logger: Logger
+        prior: ChangeBelief = .prior, time: any TimeSource, random: any RandomSource, logger: Logger
     ) {
         self.catalog = catalog
         self.schedule = schedule
         self.accounts = accounts
         self.tally = tally
+        self.prior = prior
         self.time = time
         self.random = random
         self.logger = logger
@@ -71,10 +73,10 @@ package final class SyncPlanner: Sendable {
         _ claim: SyncClaim, provider: Provider, observing observation: Observation, freshFor: Duration?, now: Timestamp
     ) -> Plan? {
         var learned = claim.learned
-        var belief = claim.learned.belief ?? .prior
+        var belief = belief(claim.learned)
         if observation != .none, let syncedAt = claim.account.syncedAt, let round = round(provider) {
             let elapsed = (now - syncedAt).secondsAsDouble
-            belief = belief.fading(after: elapsed, round: round)
+            belief = belief.fading(after: elapsed, round: round, prior: prior)
             belief = observation == .changed ? belief.changed(within: elapsed) : belief.unchanged(after: elapsed)
         }
         learned.changeShape = belief.a
@@ -104,6 +106,8 @@ package final class SyncPlanner: Sendable {
         return (due, plan.plan)
     }
 
+    func belief(_ learned: LearnedSchedule) -> ChangeBelief { learned.belief ?? prior }
+
     /// An account that leaves the schedule: its plan counts no more.
     func forget(_ plan: SchedulePlan?, of provider: ProviderID) { replace(plan, by: nil, of: provider) }
 
@@ -118,7 +122,7 @@ package final class SyncPlanner: Sendable {
             bounds = min(max(bounds.lowerBound, freshFor.secondsAsDouble), bounds.upperBound)...bounds.upperBound
         }
         let weight = weight(learned, linkedAt: linkedAt, state: state, now: now)
-        let interval = SyncValue(learned.belief ?? .prior, theta: 10 * Self.round(state, provider)).interval(
+        let interval = SyncValue(belief(learned), theta: 10 * Self.round(state, provider)).interval(
             weight: weight, price: state.price.price, in: bounds)
         let isClamped = interval <= bounds.lowerBound || interval >= bounds.upperBound
         let share = SyncPrice.Share(interval: interval, price: state.price.price, isClamped: isClamped)
@@ -176,9 +180,9 @@ package final class SyncPlanner: Sendable {
     }
 
     /// An operator who asks for more than politeness has it: the average account is polled once an interval.
-    private static func floor(_ provider: Provider) -> Double {
+    private func floor(_ provider: Provider) -> Double {
         let interval = provider.syncPolicy.interval.secondsAsDouble
-        return min(SyncPrice.floor, SyncValue(.prior, theta: 10 * interval).value(at: interval))
+        return min(SyncPrice.floor, SyncValue(prior, theta: 10 * interval).value(at: interval))
     }
 
     private func replace(_ old: SchedulePlan?, by new: SchedulePlan?, of provider: ProviderID) {
@@ -231,7 +235,7 @@ package final class SyncPlanner: Sendable {
                         ?? State(
                             price: SyncPrice.start(
                                 accounts: accounts, budget: Self.budget(provider, accounts: accounts),
-                                floor: Self.floor(provider)),
+                                prior: prior, floor: floor(provider)),
                             reads: ReadCount(count: stored?.reads ?? 0, at: (stored?.readsAt ?? now).seconds),
                             since: stored?.since ?? now, isStored: stored != nil)
                     if states[provider.id] == nil, let stored { state.price.price = stored.price }
@@ -246,7 +250,7 @@ package final class SyncPlanner: Sendable {
         }
     }
 
-    func tick() async {
+    package func tick() async {
         do {
             let counts = try await accounts.counts()
             let changed = states.withLock { states in
@@ -257,7 +261,7 @@ package final class SyncPlanner: Sendable {
                     let before = state.price.price
                     if state.accounts > 0, state.price.elastic > 0 || state.price.fixed > 0 {
                         state.price.tick(
-                            budget: Self.budget(provider, accounts: state.accounts), floor: Self.floor(provider))
+                            budget: Self.budget(provider, accounts: state.accounts), floor: floor(provider))
                     }
                     if abs(state.price.price - before) > 0.01 * before { state.isStored = false }
                     if !state.isStored { changed[provider.id] = state.stored }
@@ -273,7 +277,7 @@ package final class SyncPlanner: Sendable {
     }
 
     /// Adds what was read to the rows; an account that is read much more than when it was planned is planned anew.
-    func flushReads() async {
+    package func flushReads() async {
         let reads = tally.take().sorted { $0.key < $1.key }
         var start = 0
         while start < reads.count {
@@ -325,8 +329,15 @@ extension SyncPlanner {
         /// Syncs a second, and so is the budget.
         package var planned: Double
         package var budget: Double
-        /// The believed share of reads that return what the provider would say now; `nil` before any sample.
+        /// The believed share of reads that return what the provider would say now, as are the three that follow `nil`
+        /// before any sample.
         package var freshness: Double?
+        /// The same over accounts, read or not.
+        package var unweightedFreshness: Double?
+        /// Planned staleness over that of one fixed interval with as many requests.
+        package var staleAgainstFixed: Double?
+        /// The share of accounts whose interval is at a bound instead of following the price.
+        package var clampedShare: Double?
         package var promiseIsUnpayable: Bool
     }
 
@@ -337,33 +348,33 @@ extension SyncPlanner {
             price: state.price.price,
             planned: state.price.elastic / state.price.price.squareRoot() + state.price.fixed,
             budget: Self.budget(provider, accounts: state.accounts),
-            freshness: state.freshness.weights > 0 ? state.freshness.fresh / state.freshness.weights : nil,
+            freshness: state.freshness.weighted, unweightedFreshness: state.freshness.unweighted,
+            staleAgainstFixed: state.freshness.staleAgainstFixed, clampedShare: state.freshness.clampedShare,
             promiseIsUnpayable: !Self.bounds(provider, accounts: state.accounts).isPayable)
     }
 
     /// Looks at some more accounts of each provider, in turn: what was seen longer ago counts for less.
     package func sampleFreshness() async {
         for provider in catalog.providers {
-            guard let after = states.withLock({ $0[provider.id] })?.sampledUpTo else { continue }
+            guard let after = states.withLock({ $0[provider.id] })?.sampledUpTo, let round = round(provider) else {
+                continue
+            }
             do {
                 let now = time.now()
                 let sample = try await schedule.sample(
                     provider: provider.id, after: after, limit: Self.sampleSize)
-                var sum = (fresh: 0.0, weights: 0.0)
+                var sums = FreshnessSums()
                 for account in sample.accounts {
                     guard let syncedAt = account.syncedAt else { continue }
-                    let weight = account.learned.plan?.weight ?? 1
-                    let belief = account.learned.belief ?? .prior
-                    sum.weights += weight
-                    sum.fresh += weight * belief.freshProbability(age: (now - syncedAt).secondsAsDouble)
+                    sums.add(
+                        belief(account.learned), plan: account.learned.plan, age: (now - syncedAt).secondsAsDouble,
+                        round: round)
                 }
-                states.withLock { [sum] states in
+                states.withLock { [sums] states in
                     guard var state = states[provider.id] else { return }
                     state.sampledUpTo = sample.next ?? ""
                     // A sample of all there is needs no memory.
-                    let kept = after.isEmpty && sample.next == nil ? 0 : 0.9
-                    state.freshness.fresh = kept * state.freshness.fresh + sum.fresh
-                    state.freshness.weights = kept * state.freshness.weights + sum.weights
+                    state.freshness.merge(sums, kept: after.isEmpty && sample.next == nil ? 0 : 0.9)
                     states[provider.id] = state
                 }
             } catch {

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import Store
+import Telemetry
 
 /// Registers routes and remembers them, so that a known path under a wrong method is a 405 and the OpenAPI document
 /// can be held against what is served.
@@ -42,9 +43,9 @@ struct RouteTable {
         if method == .get { get(path, use: authorized) } else { on(method, path, use: authorized) }
     }
 
-    func router(site: Site, accessLog: Logger) -> Router<WebContext> {
+    func router(site: Site, accessLog: Logger, telemetry: Telemetry) -> Router<WebContext> {
         let router = Router(context: WebContext.self)
-        router.add(middleware: Conventions(routes: list, site: site, accessLog: accessLog))
+        router.add(middleware: Conventions(routes: list, site: site, accessLog: accessLog, telemetry: telemetry))
         for route in pending { router.on(RouterPath(route.path), method: route.method, use: route.handler) }
         return router
     }

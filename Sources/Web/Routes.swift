@@ -36,7 +36,17 @@ extension WebServer {
 
         routes.get("/healthz", use: health.alive)
         routes.get("/readyz", use: health.ready)
+        if settings.operatorAddress == nil { routes.get("/metrics", use: metrics.show) }
         routes.get("/openapi.json", use: health.openAPI)
+        return routes
+    }
+
+    /// What an operator's own port serves, where there is one.
+    func operatorRoutes() -> RouteTable {
+        var routes = RouteTable(authentication: authentication)
+        routes.get("/healthz", use: health.alive)
+        routes.get("/readyz", use: health.ready)
+        routes.get("/metrics", use: metrics.show)
         return routes
     }
 }

@@ -15,6 +15,7 @@ package import Providers
 import ServiceLifecycle
 package import Store
 package import Sync
+package import Telemetry
 
 /// Runs until it is cancelled or shut down gracefully; what is being answered then is still answered.
 package struct WebServer: Service {
@@ -26,8 +27,21 @@ package struct WebServer: Service {
         package var host: String
         /// 0 lets the system choose; `onListening` tells.
         package var port: Int
+        /// Where `/metrics` is served, with `/healthz` and `/readyz`, instead of beside everything else.
+        package var operatorAddress: Address?
         package var trustedProxies: TrustedProxies
         package var timeouts: Timeouts
+
+        package struct Address: Sendable {
+            package var host: String
+            /// 0 lets the system choose.
+            package var port: Int
+
+            package init(host: String, port: Int) {
+                self.host = host
+                self.port = port
+            }
+        }
 
         /// Bounds of what a slow client can hold.
         package struct Timeouts: Sendable {
@@ -47,12 +61,14 @@ package struct WebServer: Service {
 
         package init(
             publicURL: String, applicationName: String, host: String = "127.0.0.1", port: Int = 8080,
-            trustedProxies: TrustedProxies = TrustedProxies(), timeouts: Timeouts = Timeouts()
+            operatorAddress: Address? = nil, trustedProxies: TrustedProxies = TrustedProxies(),
+            timeouts: Timeouts = Timeouts()
         ) {
             self.publicURL = publicURL
             self.applicationName = applicationName
             self.host = host
             self.port = port
+            self.operatorAddress = operatorAddress
             self.trustedProxies = trustedProxies
             self.timeouts = timeouts
         }
@@ -60,7 +76,15 @@ package struct WebServer: Service {
 
     let settings: Settings
     let logger: Logger
-    let onListening: @Sendable (_ port: Int) async -> Void
+    let telemetry: Telemetry
+    let onListening: @Sendable (_ ports: Ports) async -> Void
+
+    /// Where connections are accepted.
+    package struct Ports: Sendable {
+        package var main: Int
+        /// The operator's own.
+        package var operators: Int?
+    }
 
     let site: Site
     let authentication: APIAuthentication
@@ -73,20 +97,23 @@ package struct WebServer: Service {
     let providers: ProviderRoutes
     let sync: SyncRoutes
     let health: HealthRoutes
+    let metrics: MetricsRoutes
     let link: LinkPageRoutes
     let callback: CallbackRoutes
     let styleSheet: StyleSheet
 
-    /// - Parameter onListening: told the port once connections are accepted.
+    /// - Parameter onListening: told the ports once connections are accepted at all of them.
     /// - Throws: where a page is missing from the program or does not parse.
     package init(
         _ settings: Settings, database: Database, catalog: ProviderCatalog, linking: AccountLinking,
         devices: DeviceLinking, signals: SignalIntake, accessTokens: AccessTokens, reads: ReadTally = ReadTally(),
-        overview: SyncOverview, sync: SyncRequests, time: any TimeSource, random: any RandomSource, logger: Logger,
-        onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+        overview: SyncOverview, sync: SyncRequests, telemetry: Telemetry = Telemetry(), time: any TimeSource,
+        random: any RandomSource, logger: Logger,
+        onListening: @escaping @Sendable (_ ports: Ports) async -> Void = { _ in }
     ) throws {
         self.settings = settings
         self.logger = logger
+        self.telemetry = telemetry
         self.onListening = onListening
         site = try Site(
             publicURL: settings.publicURL, applicationName: settings.applicationName,
@@ -103,6 +130,8 @@ package struct WebServer: Service {
         providers = ProviderRoutes(catalog: catalog, site: site)
         self.sync = SyncRoutes(overview: overview)
         health = HealthRoutes(site: site, readiness: Readiness(database: database, time: time))
+        metrics = MetricsRoutes(
+            scrape: Scrape(telemetry: telemetry, overview: overview, database: database, time: time, logger: logger))
         let flow = LinkFlow(
             linking: linking, database: database, catalog: catalog, site: site, time: time, random: random)
         link = LinkPageRoutes(flow: flow)
@@ -111,6 +140,32 @@ package struct WebServer: Service {
     }
 
     package func run() async throws {
+        let main = Settings.Address(host: settings.host, port: settings.port)
+        guard let operators = settings.operatorAddress else {
+            return try await application(routes(), at: main) { [onListening] in await onListening(Ports(main: $0)) }
+                .run()
+        }
+        let (ports, listening) = AsyncStream<Int>.makeStream()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                defer { listening.finish() }
+                try await application(operatorRoutes(), at: operators) { listening.yield($0) }.run()
+            }
+            if let port = await ports.first(where: { _ in true }) {
+                group.addTask {
+                    try await application(routes(), at: main) { [onListening] in
+                        await onListening(Ports(main: $0, operators: port))
+                    }.run()
+                }
+            }
+            // The first that fails takes the other with it.
+            try await group.waitForAll()
+        }
+    }
+
+    private func application(
+        _ routes: RouteTable, at address: Settings.Address, onListening: @escaping @Sendable (_ port: Int) async -> Void
+    ) -> some ApplicationProtocol {
         let connections = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
                 ConnectionGuard(
@@ -121,14 +176,13 @@ package struct WebServer: Service {
             httpDecoderConfiguration: .init(
                 maxHeaderFieldSize: ConnectionLimits.headBytesMax, maxHeaderListSize: ConnectionLimits.headBytesMax,
                 maxHeaderFieldCount: ConnectionLimits.headFieldsMax))
-        let application = Application(
-            router: routes().router(site: site, accessLog: logger),
+        return Application(
+            router: routes.router(site: site, accessLog: logger, telemetry: telemetry),
             server: .http1(configuration: connections),
             configuration: ApplicationConfiguration(
-                address: .hostname(settings.host, port: settings.port),
+                address: .hostname(address.host, port: address.port),
                 availableConnectionsDelegate: .maximum(ConnectionLimits.connectionsMax, logger: logger)),
-            onServerRunning: { [onListening] channel in await onListening(channel.localAddress?.port ?? 0) },
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
             logger: logger)
-        try await application.run()
     }
 }

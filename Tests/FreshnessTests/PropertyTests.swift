@@ -95,4 +95,19 @@ import Testing
         #expect(ReadCount(at: 0).rate(now: 0, exposure: 0, meanRate: mean) == mean)
         #expect(reads.decayed(to: 430 * 86_400).count == reads.count / 2)
     }
+
+    @Test(arguments: [(0.5, 1_296_000.0), (1, 86_400), (2, 864_000), (20, 86_400), (1e-3, 60)])
+    func `mean freshness is the mean of what is believed along the way`(a: Double, b: Double) {
+        let belief = ChangeBelief(a: a, b: b)
+        for interval in [1e-3, 1, 60, 3600, 86_400, 1e7] {
+            let steps = 20_000
+            let sum = (0..<steps).reduce(0.0) { sum, step in
+                sum + belief.freshProbability(age: interval * (Double(step) + 0.5) / Double(steps))
+            }
+            let mean = belief.meanFreshness(every: interval)
+            #expect(abs(mean - sum / Double(steps)) < 2e-4, "\(interval): \(mean)")
+            #expect(mean <= 1 && mean > 0)
+        }
+        #expect(belief.meanFreshness(every: 0) == 1)
+    }
 }

@@ -298,6 +298,10 @@ def flows(world):
     world.command("accounts", "show", discord)
     world.command("config", "show")
     world.command("keys", "list", "--json")
+    world.command("sync", "status")
+    world.command("sync", "status", "--json")
+    world.call("GET", "/metrics")
+    check(b"rollcall_token_refreshes_total{" in world.answers[-1][1], "the metrics tell of refreshes, and are searched")
     world.command("vault", "rotate")
     world.command("vault", "verify")
     # Unlinking: revoked at the provider, and where that fails, later.

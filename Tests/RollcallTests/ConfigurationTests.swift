@@ -109,6 +109,21 @@ import Testing
         #expect(try load("http: {port: 0}\npublic_url: https://a.example").port == 0)
     }
 
+    @Test func `an operator's port is none unless somebody says so, and another than the public one`() throws {
+        #expect(try load("http: {port: 9000}").operatorPort == nil)
+        let configured = try load("http: {operator_port: 9100, operator_host: 10.0.0.1}")
+        #expect(configured.operatorPort == 9100 && configured.operatorHost == "10.0.0.1")
+        #expect(
+            try problems("http: {operator_port: 8080}") == [
+                "rollcall.yaml:1:23: http.operator_port is http.port as well; choose another, or leave it out to have one port"
+            ])
+        #expect(try load("http: {operator_port: 8080, operator_host: 127.0.0.2}").operatorPort == 8080)
+        #expect(
+            try problems("http: {operator_port: 0}") == [
+                "rollcall.yaml:1:23: http.operator_port must be a whole number from 1 to 65535"
+            ])
+    }
+
     // MARK: Files named by settings
 
     @Test func `a variable that ends in _FILE names the file that holds the value`() throws {

@@ -117,9 +117,9 @@ import Testing
         ),
         "CryptoExtras": (["Cryptography", "ProviderSimulator"], "as Crypto"),
         "Logging": (
-            ["Linking", "Sync", "Web", "Rollcall", "ProviderSimulator"], "the interface that libraries log to"
+            ["Linking", "Sync", "Web", "Rollcall", "ProviderSimulator", "FreshnessBenchmark"],
+            "the interface that libraries log to"
         ),
-        "Metrics": (["Linking", "Sync", "Web", "Rollcall"], "the interface that libraries count with"),
         "ServiceLifecycle": (["Sync", "Web", "Rollcall"], "the interface of what runs until it is told to stop"),
     ]
 

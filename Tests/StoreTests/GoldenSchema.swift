@@ -14,6 +14,8 @@ let goldenSchema = #"""
     CREATE UNIQUE INDEX key_check_primary ON key_check (is_primary) WHERE is_primary = 1;
     CREATE INDEX link_session_expiry ON link_session (expires_at);
     CREATE INDEX link_session_user ON link_session (user_id, status, id);
+    CREATE INDEX linked_account_problem ON linked_account (provider, problem_code, problem_since)
+        WHERE problem_code IS NOT NULL;
     CREATE INDEX linked_account_provider ON linked_account (provider, id);
     CREATE INDEX linked_account_provider_status ON linked_account (provider, status, id);
     CREATE INDEX linked_account_status ON linked_account (status, id);

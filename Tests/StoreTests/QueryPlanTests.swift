@@ -12,6 +12,8 @@ import Testing
     private static let mayBeScanned = [
         "SCAN account_count", "SCAN key_check", "SCAN provider_pause", "SCAN migration", "SCAN CONSTANT ROW",
         "SCAN (subquery", "SCAN api_key", "SCAN sqlite_schema",
+        // Has no rows but those that are counted.
+        "SCAN linked_account USING COVERING INDEX linked_account_problem",
     ]
 
     private func plan(_ sql: String, _ db: Connection) throws -> [String] {
@@ -35,7 +37,8 @@ import Testing
         statements += [
             SyncScheduleStore.claimDueSQL, SyncScheduleStore.isDueSQL, SyncScheduleStore.nextDueSQL,
             SyncScheduleStore.nextLeaseSQL,
-            SyncScheduleStore.statesSQL, Transaction.claimSQL, ChangeFeed.page, AccountStore.accountsOfUser,
+            SyncScheduleStore.statesSQL, AccountStore.problemCountsSQL, Transaction.claimSQL, ChangeFeed.page,
+            AccountStore.accountsOfUser,
             AccountStore.export, CredentialStore.inDoubt, CredentialRow.select + " WHERE c.account_id = ?",
             RevocationOutbox.dueSQL, LinkSessionStore.purge, RequestAllowanceStore.purge,
         ]

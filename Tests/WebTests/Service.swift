@@ -8,6 +8,7 @@ import Providers
 import Store
 import Sync
 import Synchronization
+import Telemetry
 import TestSupport
 import Transfer
 
@@ -22,6 +23,9 @@ struct Service: Sendable {
     let world: World
     let log: LogRecorder
     let server: WebServer
+    let telemetry: Telemetry
+    /// Of an operator's own port, where one was asked for.
+    let operators: RawClient?
     let revocations: RevocationSender
     let devices: DeviceLinking
 
@@ -56,6 +60,9 @@ struct Service: Sendable {
         var applicationName = "Example Forum"
         var trustedProxies: [String] = []
         var timeouts = WebServer.Settings.Timeouts()
+        var hasOperatorPort = false
+        /// The scheduling rule, as it is asked how it goes.
+        var plans = false
         var manifests = Service.manifests
         var alphaName = "Alpha"
         var instances: [InstanceConfiguration] = []
@@ -116,8 +123,9 @@ struct Service: Sendable {
                 options.instance(&instance)
                 return instance
             }, publicURL: options.publicURL)
+        let telemetry = Telemetry()
         let providerClient = ProviderClient(
-            transport: transport, database: database, time: time, random: random, logger: logger)
+            transport: transport, database: database, telemetry: telemetry, time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: providerClient, time: time, logger: logger)
         let revocations = RevocationSender(
             database: database, catalog: catalog, client: providerClient, servers: servers, owner: "test", time: time,
@@ -141,31 +149,41 @@ struct Service: Sendable {
             do { try await action?(account) } catch { return .pending }
             return world.state.withLock { $0.sync }
         }
-        let (ports, listening) = AsyncStream<Int>.makeStream()
+        let planner =
+            options.plans
+            ? SyncPlanner(
+                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: ReadTally(),
+                time: time, random: random, logger: logger) : nil
+        await planner?.rebuild()
+        let (ports, listening) = AsyncStream<WebServer.Ports>.makeStream()
         let server = try WebServer(
             WebServer.Settings(
                 publicURL: options.publicURL, applicationName: options.applicationName, port: 0,
+                operatorAddress: options.hasOperatorPort
+                    ? WebServer.Settings.Address(host: "127.0.0.1", port: 0) : nil,
                 trustedProxies: TrustedProxies(options.trustedProxies), timeouts: options.timeouts),
             database: database, catalog: catalog, linking: linking, devices: devices,
             signals: SignalIntake(database: database, servers: servers, time: time, logger: logger),
             accessTokens: tokens,
             overview: SyncOverview(
-                catalog: catalog, database: database, client: providerClient, planner: nil, time: time), sync: sync,
-            time: time,
+                catalog: catalog, database: database, client: providerClient, planner: planner,
+                figures: SyncFigures(time: time), time: time), sync: sync,
+            telemetry: telemetry, time: time,
             random: random, logger: logger, onListening: { listening.yield($0) })
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 defer { listening.finish() }
                 try await server.run()
             }
-            guard let port = await ports.first(where: { _ in true }) else {
+            guard let ports = await ports.first(where: { _ in true }) else {
                 try await group.next()
                 throw RawClient.Failure(reason: "the server did not start")
             }
             try await body(
                 Service(
-                    client: RawClient(port: port), database: database, time: time, transport: transport, world: world,
-                    log: log, server: server, revocations: revocations, devices: devices))
+                    client: RawClient(port: ports.main), database: database, time: time, transport: transport,
+                    world: world, log: log, server: server, telemetry: telemetry,
+                    operators: ports.operators.map { RawClient(port: $0) }, revocations: revocations, devices: devices))
             group.cancelAll()
         }
     }

@@ -37,49 +37,52 @@ struct SyncStatusCommand: AsyncParsableCommand {
                 throw error
             }
             await service.close()
-            if json { return lines.forEach { Terminal.say(Self.object($0).text) } }
+            if json { return lines.forEach { Terminal.say($0.json.text) } }
             Terminal.say(
                 Terminal.table(
                     [
-                        "PROVIDER", "ACTIVE", "NEED RELINK", "DUE", "OLDEST DUE", "FRESH", "SYNCS/H", "BUDGET/H",
-                        "PAUSED",
+                        "PROVIDER", "ACTIVE", "NEED RELINK", "DUE", "OLDEST DUE", "FRESH", "STALE VS FIXED", "SYNCS/H",
+                        "BUDGET/H",
                     ],
                     lines.map(Self.row)))
-            for line in lines where line.promiseIsUnpayable {
-                Terminal.note(
-                    "\(line.provider): its limits and sync.interval do not pay for maximum_age; profiles get older than that."
-                )
-            }
+            for sentence in lines.flatMap(Self.sentences(of:)) { Terminal.say(sentence) }
         }
     }
 
     private static func row(_ line: SyncOverview.Line) -> [String] {
         func hourly(_ rate: Double?) -> String { rate.map { String(Int(($0 * 3600).rounded())) } ?? "-" }
+        func percent(_ share: Double?) -> String { share.map { "\(Int(($0 * 100).rounded())) %" } ?? "-" }
         return [
             line.provider.rawValue, String(line.accounts[.active, default: 0]),
             String(line.accounts[.needsRelink, default: 0]), String(line.dueNow), line.oldestDueAt?.rfc3339 ?? "-",
-            line.freshness.map { "\(Int(($0 * 100).rounded())) %" } ?? "-", hourly(line.planned), hourly(line.budget),
-            line.pausedUntil.map { "until \($0.rfc3339): \(line.pauseReason ?? "")" } ?? "-",
+            percent(line.outlook?.freshness), percent(line.outlook?.staleAgainstFixed), hourly(line.outlook?.planned),
+            hourly(line.outlook?.budget),
         ]
     }
 
-    private static func object(_ line: SyncOverview.Line) -> JSONValue {
-        func number(_ value: Double?) -> JSONValue {
-            value.flatMap { JSONNumber($0, digits: 4) }.map { .number($0) } ?? .null
+    /// What stands in the way at one provider, and who has to act.
+    static func sentences(of line: SyncOverview.Line) -> [String] {
+        var sentences: [String] = []
+        if let until = line.pausedUntil {
+            let reason = line.pauseReason.map { ": \($0)" } ?? ""
+            sentences.append("left alone until \(until.rfc3339)\(reason).")
         }
-        func time(_ time: Timestamp?) -> JSONValue { time.map { .string($0.rfc3339) } ?? .null }
-        var accounts = JSONObject()
-        for status in AccountStatus.allCases {
-            accounts[status.rawValue] = .number(JSONNumber(line.accounts[status, default: 0]))
+        for problem in line.problems {
+            let accounts = problem.count == 1 ? "1 account" : "\(problem.count) accounts"
+            sentences.append(
+                "\(accounts) \(problem.code.rawValue) since \(problem.since.rfc3339); \(whoActs(problem.code)).")
         }
-        return .object([
-            "provider": .string(line.provider.rawValue), "accounts": .object(accounts),
-            "due_now": .number(JSONNumber(line.dueNow)), "oldest_due_at": time(line.oldestDueAt),
-            "budget_per_minute": number(line.budget.map { $0 * 60 }),
-            "planned_per_minute": number(line.planned.map { $0 * 60 }), "price": number(line.price),
-            "freshness": number(line.freshness), "maximum_age_is_payable": .bool(!line.promiseIsUnpayable),
-            "paused_until": time(line.pausedUntil),
-            "pause_reason": line.pauseReason.map { .string($0) } ?? .null,
-        ])
+        if line.outlook?.promiseIsUnpayable == true {
+            sentences.append("its limits and sync.interval do not pay for maximum_age; profiles get older than that.")
+        }
+        return sentences.map { "\(line.provider): \($0)" }
+    }
+
+    private static func whoActs(_ code: AccountProblem.Code) -> String {
+        switch code.action {
+        case .none: "it passes by itself, and is tried again"
+        case .user: code == .userSuspended ? "only the user can mend it, there" : "their users have to link them again"
+        case .operator: "you have to act: 'rollcall providers check' and 'rollcall accounts list --json' say more"
+        }
     }
 }

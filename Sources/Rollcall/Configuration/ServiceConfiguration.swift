@@ -11,6 +11,9 @@ struct ServiceConfiguration: Sendable {
     var returnTo: [String]
     var host: String
     var port: Int
+    var operatorHost: String
+    /// `nil`: `/metrics` is served beside everything else.
+    var operatorPort: Int?
     var trustedProxies: [String]
     var databasePath: String
     var keySource: KeySource

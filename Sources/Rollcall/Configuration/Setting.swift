@@ -38,6 +38,12 @@ struct Setting: Sendable {
         Setting(key: "http.host", kind: .text, fallback: "127.0.0.1", help: "the address to listen on"),
         Setting(key: "http.port", kind: .integer(0...65535), fallback: "8080", help: "the port to listen on"),
         Setting(
+            key: "http.operator_host", kind: .text, fallback: "127.0.0.1",
+            help: "the address of the operator's own port"),
+        Setting(
+            key: "http.operator_port", kind: .integer(1...65535),
+            help: "a port of its own for /metrics, which needs no key; on http.port where absent"),
+        Setting(
             key: "http.trusted_proxies", kind: .list,
             help: "addresses or networks whose X-Forwarded-For is believed"),
         Setting(

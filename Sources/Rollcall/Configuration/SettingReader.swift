@@ -48,7 +48,8 @@ struct SettingReader {
         var configuration = ServiceConfiguration(
             publicURL: publicURL,
             applicationName: text("application.name") ?? "", returnTo: origins("application.return_to"),
-            host: host, port: port, trustedProxies: networks("http.trusted_proxies"),
+            host: host, port: port, operatorHost: text("http.operator_host") ?? "127.0.0.1",
+            operatorPort: operatorPort(beside: port, host), trustedProxies: networks("http.trusted_proxies"),
             databasePath: text("database.path") ?? "", keySource: keySource,
             providersDirectory: text("providers_directory"), instances: instances(),
             caFile: text("outgoing.ca_file"), proxy: text("outgoing.proxy").map { Secret($0) },
@@ -84,6 +85,15 @@ struct SettingReader {
     private mutating func integer(_ key: String) -> Int {
         // `text` let nothing through that is not a number in range.
         text(key).flatMap { Int($0) } ?? 0
+    }
+
+    private mutating func operatorPort(beside port: Int, _ host: String) -> Int? {
+        guard let operators = text("http.operator_port").flatMap({ Int($0) }) else { return nil }
+        if operators == port, text("http.operator_host") == host, let place = sources.find("http.operator_port")?.place
+        {
+            report(place, "http.operator_port is http.port as well; choose another, or leave it out to have one port")
+        }
+        return operators
     }
 
     private mutating func list(_ key: String) -> [String] {

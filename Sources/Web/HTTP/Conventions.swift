@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import Store
+import Telemetry
 
 /// What every answer has in common: a request id, problems instead of thrown errors, and one line in the access log.
 /// The log says which route was asked for, never the path or the query, for both may hold what is secret.
@@ -12,6 +13,7 @@ struct Conventions: RouterMiddleware {
     let routes: RouteList
     let site: Site
     let accessLog: Logger
+    let telemetry: Telemetry
     let requestIDs = RequestIDs()
 
     func handle(
@@ -35,6 +37,9 @@ struct Conventions: RouterMiddleware {
         response.headers[.requestID] = context.requestID
         response.headers[.xContentTypeOptions] = "nosniff"
         log(request, context, response, begun)
+        telemetry.answered(
+            method: request.method.rawValue, route: context.endpointPath, status: response.status.code,
+            after: .now - begun)
         return response
     }
 
