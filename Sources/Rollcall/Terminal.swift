@@ -20,8 +20,23 @@ enum Terminal {
 
     static func note(_ text: String) { writeError(text + "\n") }
 
-    /// Standard error may be a file on a full disk: a line that can't be written there is lost, and nothing else.
-    static func writeError(_ text: String) { _ = write(text, to: 2) }
+    /// Standard error may be a file on a full disk: a line that can't be written there is lost, and nothing else. A bar
+    /// that is shown makes room for it and comes back below.
+    static func writeError(_ text: String) {
+        bar.withLock { bar in _ = write(bar.isEmpty ? text : "\r\u{1b}[K" + text + bar, to: 2) }
+    }
+
+    /// The line at the bottom of a terminal that changes in place; empty where there is none.
+    private static let bar = Mutex("")
+
+    /// Written over the one before, in one go, so that it does not flicker. An empty one takes it away.
+    static func showBar(_ line: String) {
+        bar.withLock { bar in
+            if bar.isEmpty, line.isEmpty { return }
+            bar = line
+            _ = write("\r" + line + "\u{1b}[K", to: 2)
+        }
+    }
 
     /// 0, or the `errno` of the write that failed.
     private static func write(_ text: String, to descriptor: Int32) -> Int32 {
@@ -35,7 +50,14 @@ enum Terminal {
         return 0
     }
 
-    static var errorIsTerminal: Bool { isatty(2) == 1 }
+    /// Whether a line can be changed in place where errors are written.
+    static var errorIsTerminal: Bool { isatty(2) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb" }
+
+    /// Of the terminal that errors are written to.
+    static var errorWidth: Int {
+        var size = winsize()
+        return ioctl(2, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
 
     /// Columns padded to their widest cell; no lines drawn, so that the output can be cut and grepped.
     static func table(_ header: [String], _ rows: [[String]]) -> String {
@@ -50,57 +72,5 @@ enum Terminal {
             }
             return line
         }.joined(separator: "\n")
-    }
-}
-
-/// A bar on standard error for work that takes a while; silent where standard error is not a terminal. Drawn at most
-/// ten times a second.
-final class ProgressBar: Sendable {
-    private struct State {
-        var done = 0
-        var drawnAt: ContinuousClock.Instant?
-        var isDrawn = false
-    }
-
-    private let title: String
-    private let total: Int?
-    private let isShown: Bool
-    private let startedAt = ContinuousClock.now
-    private let state = Mutex(State())
-
-    /// - Parameter total: how much there is to do, in the unit of `advance`; `nil` where nobody knows.
-    init(_ title: String, total: Int?, isShown: Bool = Terminal.errorIsTerminal) {
-        self.title = title
-        self.total = total
-        self.isShown = isShown
-    }
-
-    func advance(to done: Int, note: String = "") {
-        guard isShown else { return }
-        let now = ContinuousClock.now
-        let draws = state.withLock { state in
-            state.done = done
-            if let last = state.drawnAt, now - last < .milliseconds(100), done != total { return false }
-            state.drawnAt = now
-            state.isDrawn = true
-            return true
-        }
-        if draws { Terminal.writeError("\r\u{1b}[2K" + line(done: done, note: note)) }
-    }
-
-    func finish() {
-        if state.withLock({ $0.isDrawn }) { Terminal.writeError("\r\u{1b}[2K") }
-    }
-
-    private func line(done: Int, note: String) -> String {
-        let elapsed = (ContinuousClock.now - startedAt).components
-        let seconds = max(Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18, 0.001)
-        let rate = Int(Double(done) / seconds)
-        guard let total, total > 0 else { return "\(title) \(done) (\(rate)/s) \(note)" }
-        let share = min(Double(done) / Double(total), 1)
-        let filled = Int(share * 30)
-        let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
-        let left = share > 0 ? Int(seconds / share - seconds) : 0
-        return "\(title) \(bar) \(Int(share * 100)) % (\(rate)/s, \(left) s left) \(note)"
     }
 }

@@ -313,10 +313,13 @@ package struct SyncScheduleStore: Sendable {
         }
     }
 
-    package func states(of providers: [ProviderID], now: Timestamp) async throws(StoreError) -> [ScheduleState] {
+    /// - Parameter countMax: where counting ends.
+    package func states(
+        of providers: [ProviderID], now: Timestamp, countMax: Int = dueCountMax
+    ) async throws(StoreError) -> [ScheduleState] {
         try await connections.read { transaction in
             try providers.map { provider in
-                let row = try transaction.db.first(Self.statesSQL, provider, now, Self.dueCountMax)
+                let row = try transaction.db.first(Self.statesSQL, provider, now, countMax)
                 return ScheduleState(
                     provider: provider, dueNow: try row?.int(0) ?? 0, oldestDueAt: row?.optionalTime(1))
             }

@@ -18,7 +18,8 @@ extension AccountsCommand {
 
         func run() async throws {
             try await withDatabase(options) { database in
-                let bar = ProgressBar("Exporting", total: nil)
+                let counts = try await database.accounts.counts().values
+                let bar = ProgressBar("Exporting", total: counts.reduce(0) { $0 + $1.values.reduce(0, +) })
                 defer { bar.finish() }
                 var after: String?
                 var written = 0

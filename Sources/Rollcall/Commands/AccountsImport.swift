@@ -87,7 +87,7 @@ private struct ImportWork {
 
     mutating func run(_ lines: LineReader) async throws {
         var lines = lines
-        let bar = ProgressBar("Importing", total: totalBytes)
+        let bar = ProgressBar("Importing", total: totalBytes, isCount: false)
         defer { bar.finish() }
         while true {
             do {

@@ -1,6 +1,7 @@
 import Accounts
 import ArgumentParser
 import Logging
+import Providers
 import Store
 import Sync
 
@@ -50,7 +51,7 @@ struct SyncCommand: AsyncParsableCommand {
 
     private func syncOnce(_ service: ServiceAssembly) async throws {
         if all { try await expediteAll(service.database) }
-        let bar = ProgressBar("Syncing", total: nil)
+        let bar = ProgressBar("Syncing", total: try await due(service))
         let tally: SyncTally
         do {
             await service.planner?.rebuild()
@@ -71,6 +72,14 @@ struct SyncCommand: AsyncParsableCommand {
             Terminal.say("\(tally.updated) updated, \(tally.unchanged) unchanged, \(tally.failed) failed")
         }
         if tally.failed > 0 { throw ExitCode.someFailed }
+    }
+
+    /// How many accounts are due that nothing keeps from being synced now.
+    private func due(_ service: ServiceAssembly) async throws -> Int {
+        let paused = Set(try await service.database.schedule.providerPauses().map(\.provider))
+        let providers = service.catalog.providers.filter { $0.isReady && !paused.contains($0.id) }.map(\.id)
+        return try await service.database.schedule.states(of: providers, now: SystemTime().now(), countMax: .max)
+            .reduce(0) { $0 + $1.dueNow }
     }
 
     private func expediteAll(_ database: Database) async throws {

@@ -114,7 +114,7 @@ struct VaultVerify: AsyncParsableCommand {
             try configuration.requireDatabase()
             let database = try configuration.openDatabase()
             defer { database.close() }
-            let bar = ProgressBar("Opening", total: nil)
+            let bar = ProgressBar("Opening", total: try await database.vault.uses().map(\.rows).reduce(0, +))
             var rows = 0
             var damaged: [StoreError] = []
             var cursor: String?
