@@ -94,7 +94,12 @@ let package = Package(
                 "Sync", "Telemetry", "Transfer", "Web", "YAML", argumentParser, configuration, logging,
                 serviceLifecycle,
             ], swiftSettings: strict),
-        .executableTarget(name: "FreshnessBenchmark", dependencies: ["Freshness"], swiftSettings: strict),
+        .executableTarget(
+            name: "FreshnessBenchmark",
+            dependencies: [
+                "Accounts", "Cryptography", "Freshness", "JSON", "Linking", "Providers", "Store", "Sync", "Transfer",
+                logging,
+            ], swiftSettings: strict),
         .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Accounts", "Transfer", logging], path: "Tests/TestSupport",
@@ -102,6 +107,7 @@ let package = Package(
         tests("Accounts"),
         tests("Freshness"),
         tests("Telemetry", "Accounts"),
+        tests("FreshnessBenchmark"),
         tests("JSON"),
         tests("JSONPath", "JSON"),
         tests("YAML"),
