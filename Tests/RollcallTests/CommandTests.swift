@@ -19,7 +19,8 @@ import Testing
     // MARK: Help
 
     private static let commands = [
-        "serve", "demo", "sync status", "simulator", "migrate", "accounts list", "accounts show", "accounts link",
+        "serve", "demo", "sync run", "sync status", "simulator", "migrate", "accounts list", "accounts show",
+        "accounts link",
         "accounts check", "accounts import",
         "accounts export", "accounts unlink", "providers list", "providers check", "providers accept",
         "providers schema", "keys create", "keys list", "keys revoke", "vault rotate", "vault verify", "vault retire",

@@ -8,7 +8,21 @@ import Sync
 struct SyncCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sync",
-        abstract: "Sync profiles from the command line, beside a running service or without one.",
+        abstract: "Sync profiles from the command line, or see how syncing goes.",
+        discussion: """
+            Examples:  rollcall sync --once     everything that is due, then exit
+                       rollcall sync status     what is stale, why, and who has to act
+
+            Without the name of a subcommand it is `run`.
+            """,
+        // Without flags of its own: they would be taken from the subcommands.
+        subcommands: [SyncRunCommand.self, SyncStatusCommand.self], defaultSubcommand: SyncRunCommand.self)
+}
+
+struct SyncRunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Sync profiles, beside a running service or without one.",
         discussion: """
             Examples:  rollcall sync --once          everything that is due, then exit
                        rollcall sync --once --all    every active account, due or not
@@ -16,8 +30,7 @@ struct SyncCommand: AsyncParsableCommand {
 
             Accounts that a running service is syncing are left to it. Exits 0 where nothing failed, 1 where some \
             accounts failed; `rollcall accounts list --status needs_relink` and `accounts show` say why.
-            """,
-        subcommands: [SyncStatusCommand.self])
+            """)
 
     @Flag(help: "Sync everything that is due, then exit.") var once = false
     @Flag(help: "With --once: make every active account due first.") var all = false
