@@ -100,6 +100,11 @@ let package = Package(
                 "Accounts", "Cryptography", "Freshness", "JSON", "Linking", "Providers", "Store", "Sync", "Transfer",
                 logging,
             ], swiftSettings: strict),
+        .executableTarget(
+            name: "SimulatedDay",
+            dependencies: [
+                "Accounts", "Cryptography", "Linking", "Providers", "Store", "Sync", "Transfer", logging,
+            ], swiftSettings: strict),
         .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Accounts", "Transfer", logging], path: "Tests/TestSupport",
@@ -118,7 +123,8 @@ let package = Package(
         tests("Store", "Accounts", "Cryptography"),
         tests("Linking", "Accounts", "Cryptography", "JSON", "OAuth", "Providers", "Store", "Transfer"),
         tests(
-            "Sync", "Accounts", "Cryptography", "Freshness", "JSON", "Linking", "OAuth", "Providers", "Store",
+            "Sync", "Accounts", "Cryptography", "Freshness", "JSON", "Linking", "OAuth", "Providers", "SimulatedDay",
+            "Store",
             "Transfer"),
         tests(
             "Web", "Accounts", "Cryptography", "JSON", "Linking", "OAuth", "Providers", "Store", "Sync", "Telemetry",

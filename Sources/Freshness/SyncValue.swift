@@ -21,32 +21,14 @@ package struct SyncValue: Sendable, Equatable {
     /// The time in `bounds` at which `weight` times the value is the price: where every account's last request is worth
     /// the same, no other plan of as many requests is fresher.
     package func interval(weight: Double, price: Double, in bounds: ClosedRange<Double>) -> Double {
-        solve(weight, bounds) { _ in price }
-    }
-
-    /// The same where a request costs `unchangedCost`, and `changedCost` more if it finds a change, of the budget.
-    package func interval(
-        weight: Double, price: Double, unchangedCost: Double, changedCost: Double, in bounds: ClosedRange<Double>
-    ) -> Double {
-        solve(weight, bounds) { age in
-            let (a, b) = (belief.a, belief.b)
-            let certainty = 1 - belief.freshProbability(age: age) * (1 + a * age / (b + age))
-            return price * (unchangedCost + changedCost * certainty)
-        }
-    }
-
-    private func solve(
-        _ weight: Double, _ bounds: ClosedRange<Double>, price: (Double) -> Double
-    ) -> Double {
         let (shortest, longest) = (bounds.lowerBound, bounds.upperBound)
-        guard weight > 0, weight * value(at: longest) >= price(longest) else { return longest }
-        if weight * value(at: shortest) >= price(shortest) { return shortest }
+        guard weight > 0, weight * value(at: longest) >= price else { return longest }
+        if weight * value(at: shortest) >= price { return shortest }
         var low = log(shortest)
         var high = log(longest)
         for _ in 0..<48 {
             let middle = (low + high) / 2
-            let age = exp(middle)
-            if weight * value(at: age) < price(age) { low = middle } else { high = middle }
+            if weight * value(at: exp(middle)) < price { low = middle } else { high = middle }
         }
         return exp((low + high) / 2)
     }

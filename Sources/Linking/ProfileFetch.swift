@@ -76,7 +76,7 @@ package struct ProfileFetch: Sendable {
             } catch {
                 return .failed(error)
             }
-            if let age = response.maximumAge { freshFor = max(freshFor ?? .zero, age) }
+            if let age = response.minimumAge { freshFor = max(freshFor ?? .zero, age) }
             if response.status == 304, usable[request.name] != nil, let body = known[request.name] {
                 responses[request.name] = body
                 validators[request.name] = response.validators ?? usable[request.name]
@@ -265,14 +265,16 @@ extension TransferResponse {
         return validators.isEmpty ? nil : validators
     }
 
-    /// `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1), at most a week.
-    fileprivate var maximumAge: Duration? {
-        for directive in fields.values("cache-control").flatMap({ $0.split(separator: ",") }) {
-            let parts = directive.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " && $0 != "\"" } }
-            guard parts.count == 2, parts[0].lowercased() == "max-age", let seconds = Int64(parts[1]), seconds > 0
-            else { continue }
-            return .seconds(min(seconds, 604_800))
+    /// How old a copy is to become before it is asked for again, at most a week: `max-age` of `Cache-Control` (RFC 9111
+    /// §5.2.2.1), or the seconds of `X-Poll-Interval`, whichever is more.
+    fileprivate var minimumAge: Duration? {
+        let ages = fields.values("cache-control").flatMap { $0.split(separator: ",") }.map { directive -> Substring? in
+            let parts = directive.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, parts[0].filter({ $0 != " " }).lowercased() == "max-age" else { return nil }
+            return parts[1]
         }
-        return nil
+        return (ages + [fields["x-poll-interval"].map { $0[...] }]).compactMap { text -> Int64? in
+            text.flatMap { Int64($0.filter { $0 != " " && $0 != "\"" }) }
+        }.filter { $0 > 0 }.max().map { .seconds(min($0, 604_800)) }
     }
 }

@@ -15,7 +15,7 @@ extension ProviderClient {
     ///   - accessToken: the one that the request carries.
     ///   - build: makes the request, anew for a second try: assertions and proofs count once.
     func send(
-        to provider: Provider, account: AccountID? = nil, route: String = "token", urgency: Urgency, key: DPoPKey?,
+        to provider: Provider, account: AccountID? = nil, route: String = tokenRoute, urgency: Urgency, key: DPoPKey?,
         accessToken: Secret? = nil, _ build: @Sendable (Moment) -> TransferRequest
     ) async throws(ProviderRequestError) -> TransferResponse {
         let admission = try await admission(to: provider, account: account, route: route, urgency: urgency)

@@ -16,19 +16,20 @@ package actor ProviderClient {
     let time: any TimeSource
     let random: any RandomSource
     nonisolated let telemetry: Telemetry
-    private let logger: Logger
-    private var gates: [ProviderID: ProviderGate] = [:]
-    private var pausesReadAt: Timestamp?
+    let logger: Logger
+    var gates: [ProviderID: ProviderGate] = [:]
+    var sharedReadAt: Timestamp?
+    var sharedReading: Task<Void, Never>?
     /// The newest of each origin (RFC 9449 §8.2).
     private var nonces: [String: String] = [:]
     private var nextWaiter = 0
 
+    private static let roomAhead: Duration = .seconds(4)
+
     static let discoveryRoute = "discovery"
     static let keysRoute = "keys"
-    /// Their outcome is not the breaker's: `AuthorizationServers` remembers failures of its own.
-    private static let metadataRoutes: Set = [discoveryRoute, keysRoute]
-    /// Pauses that another process stored count within this.
-    private static let pausesMaximumAge: Duration = .seconds(5)
+    /// Of requests for, and about, tokens.
+    package static let tokenRoute = "token"
 
     package init(
         transport: any Transport, database: Database, telemetry: Telemetry = Telemetry(), time: any TimeSource,
@@ -50,7 +51,7 @@ package actor ProviderClient {
     ///   - route: the manifest's name of the request, for limits that concern one route.
     /// - Throws: `.paused` where the request would have to wait longer than `urgency` allows.
     package func send(
-        _ request: TransferRequest, to provider: Provider, account: AccountID? = nil, route: String = "token",
+        _ request: TransferRequest, to provider: Provider, account: AccountID? = nil, route: String = tokenRoute,
         urgency: Urgency
     ) async throws(ProviderRequestError) -> TransferResponse {
         try await send(
@@ -60,10 +61,10 @@ package actor ProviderClient {
     /// Leave to send one request, for a caller that has something to do just before it: to be used for `send` or given
     /// back, once.
     func admission(
-        to provider: Provider, account: AccountID? = nil, route: String = "token", urgency: Urgency
+        to provider: Provider, account: AccountID? = nil, route: String = tokenRoute, urgency: Urgency
     ) async throws(ProviderRequestError) -> Admission {
-        let taken = try await admit(provider, account: account, route: route, urgency: urgency)
-        return Admission(provider: provider, account: account, route: route, taken: taken)
+        let (taken, at) = try await admit(provider, account: account, route: route, urgency: urgency)
+        return Admission(provider: provider, account: account, route: route, at: at, taken: taken)
     }
 
     func send(
@@ -87,7 +88,7 @@ package actor ProviderClient {
             after: .now - leftAt)
         if case .success(let response) = result { remember(response, of: request.url) }
         leave(provider.id)
-        await observe(result, of: provider, account: admission.account, route: admission.route)
+        await observe(result, of: provider, account: admission.account, route: admission.route, sentAt: admission.at)
         do { return try result.get() } catch { throw .transfer(error) }
     }
 
@@ -112,38 +113,84 @@ package actor ProviderClient {
         await store(pause: time.now() + duration, of: provider, reason: reason)
     }
 
-    /// How this process's requests to a provider fare.
-    package func traffic(of provider: Provider) -> RequestTraffic {
+    /// How requests to a provider fare: this process's, and what all have learned.
+    package func traffic(of provider: Provider) async -> RequestTraffic {
+        await readShared()
         let now = time.now()
         let gate = gate(provider.id)
         var traffic = RequestTraffic(
             lastMinute: gate.recent.lastMinute(now: now), underWay: gate.underWay,
             concurrency: provider.limits.concurrency, circuit: gate.breaker.state(now: now))
-        if let budget = provider.limits.invalidRequests {
-            traffic.invalidRequests = gate.invalidCount(now: now, window: budget.window)
-        }
+        traffic.rateShare = gate.share(now: now)
+        traffic.invalidRequests = await invalidRequests(of: provider)
         return traffic
+    }
+
+    /// How much of a provider's limits there is to plan with.
+    package struct Leeway: Sendable {
+        /// Of the configured rate, as far as refusals have taught.
+        package var rateShare: Double
+        /// Requests a second that callers and tokens take.
+        package var taken: Double
+        package var isLeftAlone: Bool
+    }
+
+    package func leeway(of provider: ProviderID) async -> Leeway {
+        await readShared()
+        let now = time.now()
+        let gate = gate(provider)
+        return Leeway(
+            rateShare: gate.rate.share(now: now), taken: gate.taken.rate(now: now),
+            isLeftAlone: gate.breaker.state(now: now) != .closed)
+    }
+
+    /// How many requests of the background can be sent to each within the next seconds: who claims more work than that
+    /// holds it up for nothing. None where a provider is left alone, or its limit is used up for longer.
+    package func backgroundRoom(of providers: [Provider]) async -> [ProviderID: Int] {
+        await readShared()
+        let now = time.now()
+        return Dictionary(uniqueKeysWithValues: providers.map { ($0.id, backgroundRoom(of: $0, now: now)) })
+    }
+
+    private func backgroundRoom(of provider: Provider, now: Timestamp) -> Int {
+        let gate = gate(provider.id)
+        if let until = gate.waitUntil(now: now, account: nil, route: ""), until > now + .seconds(1) { return 0 }
+        if gate.breaker.state(now: now) != .closed { return 1 }
+        let slots = gate.slots(provider.limits, now: now)
+        guard let rate = provider.limits.pacedRate else { return slots }
+        let isUsedUp = clientLimits(of: provider, now: now).contains { limit in
+            gate.usedUp(limit.key, .background, now: now).map { $0 > now + Self.roomAhead } ?? false
+        }
+        return isUsedUp ? 0 : min(slots, 1 + Int(rate * gate.share(now: now) * Self.roomAhead.secondsAsDouble))
     }
 
     // MARK: - Admission
 
     private func admit(
         _ provider: Provider, account: AccountID?, route: String, urgency: Urgency
-    ) async throws(ProviderRequestError) -> [TakenRequest] {
+    ) async throws(ProviderRequestError) -> (taken: [TakenRequest], at: Timestamp) {
         let id = provider.id
         let deadline = time.now() + urgency.waitMax
-        await readPauses()
+        await readShared()
         while true {
-            if let until = gate(id).waitUntil(now: time.now(), account: account, route: route) {
+            let now = time.now()
+            let slots = gate(id).slots(provider.limits, now: now)
+            if let until = gate(id).waitUntil(now: now, account: account, route: route) {
                 // Whoever was woken for a free slot and can't use it passes it on.
-                if gate(id).underWay < provider.limits.concurrency { wakeOne(id) }
+                if gate(id).underWay < slots { wakeOne(id) }
                 try await wait(
-                    until: until, deadline: deadline,
-                    reason: gate(id).reason(now: time.now(), account: account, route: route))
+                    until: until, deadline: deadline, reason: gate(id).reason(now: now, account: account, route: route))
                 continue
             }
-            guard gate(id).underWay < provider.limits.concurrency else {
-                try await waitForSlot(id, urgency: urgency, deadline: deadline)
+            if urgency == .callerWaits, let until = gate(id).callersMayAgain(provider.limits, now: now) {
+                if gate(id).underWay < slots { wakeOne(id) }
+                try await wait(until: until, deadline: deadline, reason: .limitUsedUp)
+                continue
+            }
+            guard gate(id).underWay < slots else {
+                try await waiting(urgency, id) { () async throws(ProviderRequestError) in
+                    try await self.waitForSlot(id, urgency: urgency, deadline: deadline)
+                }
                 continue
             }
             gates[id]?.underWay += 1
@@ -159,7 +206,9 @@ package actor ProviderClient {
             if let nextAt {
                 giveBack(taken, of: id)
                 leave(id)
-                try await wait(until: nextAt, deadline: deadline, reason: .limitUsedUp)
+                try await waiting(urgency, id) { () async throws(ProviderRequestError) in
+                    try await self.wait(until: nextAt, deadline: deadline, reason: .limitUsedUp)
+                }
                 continue
             }
             // Others were admitted meanwhile: one may be the breaker's probe, or have brought a pause.
@@ -168,12 +217,32 @@ package actor ProviderClient {
                 leave(id)
                 continue
             }
-            gates[id]?.breaker.begin(now: time.now())
-            return taken
+            let at = admitted(provider, route: route, urgency: urgency)
+            // There may be more slots than there were: those who wait are woken one by one.
+            if gate(id).underWay < gate(id).slots(provider.limits, now: time.now()) { wakeOne(id) }
+            return (taken, at)
         }
     }
 
-    private func gate(_ id: ProviderID) -> ProviderGate {
+    private func admitted(_ provider: Provider, route: String, urgency: Urgency) -> Timestamp {
+        let id = provider.id
+        let now = time.now()
+        gates[id]?.breaker.begin(now: now)
+        if urgency == .callerWaits { gates[id]?.callerAdmitted(provider.limits, now: now) }
+        if urgency == .callerWaits || route == Self.tokenRoute { gates[id]?.taken.add(now: now) }
+        return now
+    }
+
+    private func waiting(
+        _ urgency: Urgency, _ id: ProviderID, _ body: () async throws(ProviderRequestError) -> Void
+    ) async throws(ProviderRequestError) {
+        guard urgency == .background else { return try await body() }
+        gates[id]?.backgroundWaiting += 1
+        defer { gates[id]?.backgroundWaiting -= 1 }
+        try await body()
+    }
+
+    func gate(_ id: ProviderID) -> ProviderGate {
         if let gate = gates[id] { return gate }
         gates[id] = ProviderGate()
         return ProviderGate()
@@ -238,21 +307,19 @@ package actor ProviderClient {
     private func take(
         _ taken: inout [TakenRequest], _ provider: Provider, account: AccountID?, urgency: Urgency
     ) async throws(ProviderRequestError) -> Timestamp? {
-        for limit in provider.limits.requests {
-            let sharer: String
-            switch limit.per {
-            case .client: sharer = "client"
-            case .token:
-                guard let account else { continue }
-                sharer = account.rawValue
+        var limits = clientLimits(of: provider, now: time.now())
+        if let account {
+            limits += provider.limits.requests.filter { $0.per == .token }.map {
+                (Self.key(account.rawValue, $0), $0)
             }
-            // Each limit counts for itself: several may concern the same client.
-            let key = "\(sharer)/\(limit.window.wholeMilliseconds)"
+        }
+        for (key, limit) in limits {
             let now = time.now()
             if let held = gates[provider.id]?.take(key, urgency, now: now) {
                 taken.append(held)
                 continue
             }
+            if let until = gate(provider.id).usedUp(key, urgency, now: now) { return until }
             let allowance: Allowance
             do {
                 allowance = try await database.allowances.withdraw(
@@ -261,6 +328,10 @@ package actor ProviderClient {
             } catch {
                 throw .store(error)
             }
+            // The last one may just have been granted.
+            if limit.per == .client, allowance.nextAt > now {
+                gates[provider.id]?.setUsedUp(key, urgency, until: allowance.nextAt)
+            }
             guard allowance.granted > 0 else { return max(allowance.nextAt, now + .milliseconds(1)) }
             let request = TakenRequest(
                 key: key, urgency: urgency, until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
@@ -268,6 +339,21 @@ package actor ProviderClient {
             taken.append(request)
         }
         return nil
+    }
+
+    /// Those that all requests share, and the learned rate where it is less.
+    private func clientLimits(of provider: Provider, now: Timestamp) -> [(key: String, limit: RequestLimit)] {
+        var limits = provider.limits.requests.filter { $0.per == .client }.map { (Self.key("client", $0), $0) }
+        let share = gate(provider.id).share(now: now)
+        if share < 1, let rate = provider.limits.pacedRate {
+            limits.append(("client/paced", PacedRate.limit(rate, share: share)))
+        }
+        return limits
+    }
+
+    /// Each limit counts for itself: several may concern the same client.
+    private static func key(_ sharer: String, _ limit: RequestLimit) -> String {
+        "\(sharer)/\(limit.window.wholeMilliseconds)"
     }
 
     private func giveBack(_ taken: [TakenRequest], of id: ProviderID) {
@@ -283,117 +369,6 @@ package actor ProviderClient {
         return max(
             1, min(limit.count / (4 * RequestAllowanceStore.slicesPerWindow), perSecond, provider.limits.concurrency))
     }
-
-    // MARK: - What responses say
-
-    private func observe(
-        _ result: Result<TransferResponse, TransferError>, of provider: Provider, account: AccountID?, route: String
-    ) async {
-        let now = time.now()
-        let id = provider.id
-        count(result, of: provider, now: now)
-        switch result {
-        case .failure(let error):
-            switch error {
-            case .cancelled, .invalidRequest, .destinationRefused: gates[id]?.breaker.abandon()
-            default: breakerFailed(provider, route: route, now: now)
-            }
-        case .success(let response):
-            if let signal = provider.limitSignal(in: response, now: now) {
-                await obey(signal, provider: provider, account: account, route: route)
-            }
-            if response.status >= 500 {
-                breakerFailed(provider, route: route, now: now)
-            } else if Self.metadataRoutes.contains(route) {
-                gates[id]?.breaker.abandon()
-            } else {
-                gates[id]?.breaker.succeeded()
-            }
-            if provider.countsAsInvalidRequest(response, now: now), let budget = provider.limits.invalidRequests {
-                let count = gates[id]?.countInvalid(now: now, window: budget.window) ?? 0
-                // Far below the count at which the provider would ban this address.
-                if count >= max(1, budget.count / 10) {
-                    await store(
-                        pause: now + .seconds(600), of: id, reason: .tooManyRefusals)
-                }
-            }
-        }
-    }
-
-    private func count(_ result: Result<TransferResponse, TransferError>, of provider: Provider, now: Timestamp) {
-        gates[provider.id]?.recent.add(now: now) { counts in
-            counts.requests += 1
-            switch result {
-            case .failure(.cancelled): break
-            case .failure: counts.failures += 1
-            case .success(let response):
-                if response.status >= 500 { counts.failures += 1 }
-                if provider.limitSignal(in: response, now: now) != nil { counts.limited += 1 }
-            }
-        }
-    }
-
-    private func obey(_ signal: LimitSignal, provider: Provider, account: AccountID?, route: String) async {
-        switch signal.reach {
-        case .everyone:
-            await store(pause: signal.until, of: provider.id, reason: .asked)
-        case .route: gates[provider.id]?.routePauses[route] = signal.until
-        // A request without an access token that is refused by a user's limit: whoever comes next by this route is
-        // refused just so.
-        case .token where !provider.carriesAccessToken(route: route):
-            gates[provider.id]?.routePauses[route] = signal.until
-        case .token:
-            if let account { gates[provider.id]?.pause(account, until: signal.until, now: time.now()) }
-        }
-        if signal.isClamped {
-            logger.warning(
-                "A provider asks for a pause of more than a day",
-                metadata: ["provider": "\(provider.id)", "until": "\(signal.until)"])
-        }
-    }
-
-    private func breakerFailed(_ provider: Provider, route: String, now: Timestamp) {
-        // What publishes the endpoints says nothing of the endpoints.
-        if Self.metadataRoutes.contains(route) {
-            gates[provider.id]?.breaker.abandon()
-            return
-        }
-        guard let opened = gates[provider.id]?.breaker.failed(now: now, random: random) else { return }
-        logger.warning(
-            "A provider fails and is left alone",
-            metadata: ["provider": "\(provider.id)", "until": "\(opened)"])
-    }
-
-    private func store(pause until: Timestamp, of id: ProviderID, reason: PauseReason) async {
-        _ = gate(id)
-        if let known = gates[id]?.pausedUntil, known >= until, ProviderGate.holds(known, now: time.now()) { return }
-        gates[id]?.pausedUntil = until
-        gates[id]?.pauseReason = reason
-        logger.notice(
-            "A provider is paused", metadata: ["provider": "\(id)", "until": "\(until)", "reason": "\(reason)"])
-        do {
-            try await database.schedule.pauseProvider(id, until: until, reason: reason.text)
-        } catch {
-            logger.error("A pause can't be stored", metadata: ["provider": "\(id)", "error": "\(error)"])
-        }
-    }
-
-    private func readPauses() async {
-        let now = time.now()
-        if let readAt = pausesReadAt, now - readAt < Self.pausesMaximumAge, now >= readAt { return }
-        pausesReadAt = now
-        do {
-            for pause in try await database.schedule.providerPauses() {
-                _ = gate(pause.provider)
-                let known = gates[pause.provider]?.pausedUntil ?? .epoch
-                guard known < pause.until || !ProviderGate.holds(known, now: now) else { continue }
-                gates[pause.provider]?.pausedUntil = pause.until
-                gates[pause.provider]?.pauseReason = PauseReason(stored: pause.reason)
-            }
-        } catch {
-            logger.error("Stored pauses can't be read", metadata: ["error": "\(error)"])
-        }
-    }
 }
 
 /// Leave to send one request to a provider. It holds one of the provider's slots.
@@ -401,70 +376,7 @@ struct Admission: Sendable {
     let provider: Provider
     let account: AccountID?
     let route: String
+    /// When it was given.
+    let at: Timestamp
     fileprivate let taken: [TakenRequest]
-}
-
-/// Whether somebody waits for the answer.
-package enum Urgency: Sendable {
-    /// A person or a program waits: first in line, and soon told where it can't be now.
-    case callerWaits
-    /// Nobody waits: leaves a fifth of every limit to those who do.
-    case background
-
-    /// How long a request may wait to be admitted.
-    var waitMax: Duration {
-        switch self {
-        case .callerWaits: .seconds(5)
-        case .background: .seconds(20)
-        }
-    }
-}
-
-package enum ProviderRequestError: Error, Equatable {
-    /// The provider is being left alone; nothing was sent.
-    case paused(until: Timestamp, reason: PauseReason)
-    case transfer(TransferError)
-    case store(StoreError)
-
-    package var disposition: Disposition {
-        switch self {
-        case .paused(let until, _): .wait(until: until, everyone: true)
-        case .transfer(.destinationRefused), .transfer(.invalidRequest): .fixConfiguration
-        case .transfer, .store: .retry
-        }
-    }
-
-    package var problemCode: AccountProblem.Code {
-        switch self {
-        case .paused(_, let reason): reason.problemCode
-        case .transfer(.destinationRefused), .transfer(.invalidRequest): .clientRefused
-        case .transfer, .store: .providerUnavailable
-        }
-    }
-
-    /// One sentence for a person.
-    package var detail: String {
-        switch self {
-        case .paused(_, let reason): "The provider is left alone for now: \(reason)."
-        case .transfer(let error): error.sentence
-        case .store(let error): "The database failed: \(error)."
-        }
-    }
-}
-
-extension TransferError {
-    package var sentence: String {
-        switch self {
-        case .destinationRefused(let reason): "The provider's address may not be reached: \(reason)."
-        case .nameNotResolved(let host): "The name \(host) does not resolve."
-        case .connectionFailed(let host): "\(host) accepts no connection."
-        case .tlsFailed(let host, let reason): "TLS with \(host) failed: \(reason)."
-        case .timedOut(let host): "\(host) took too long to answer."
-        case .responseTooLarge(let limit): "The provider's answer is larger than \(limit) bytes."
-        case .tooManyRedirects: "The provider redirects too often."
-        case .malformedResponse(let reason): "The provider's answer can't be read: \(reason)."
-        case .cancelled: "The request was cut short."
-        case .invalidRequest(let reason): "The request can't be sent: \(reason)."
-        }
-    }
 }

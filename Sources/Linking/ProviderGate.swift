@@ -1,4 +1,5 @@
 import Accounts
+import Providers
 import Store
 
 /// What is known of one provider's readiness for requests.
@@ -11,10 +12,19 @@ struct ProviderGate {
     var pauseReason = PauseReason.asked
     var routePauses: [String: Timestamp] = [:]
     var breaker = CircuitBreaker()
+    var rate = LearnedRate()
+    /// Of what is held of both.
+    var governorChangedAt = Timestamp.epoch
     private var tokenPauses: [AccountID: Timestamp] = [:]
     private var grants: [Grant: (left: Int, until: Timestamp)] = [:]
-    private var invalidAt: [Timestamp] = []
+    /// When a limit of all has something left again: until then nobody has to ask the store.
+    private var usedUpUntil: [Grant: Timestamp] = [:]
     var recent = RecentCounts()
+    private var callers: EventRate?
+    /// What callers and tokens take of the budget.
+    var taken = EventRate(over: .seconds(300))
+    /// Requests of the background that wait for a limit or a slot: work is due.
+    var backgroundWaiting = 0
 
     /// When the request may be tried again, where it may not be now.
     func waitUntil(now: Timestamp, account: AccountID?, route: String) -> Timestamp? {
@@ -22,6 +32,54 @@ struct ProviderGate {
             pausedUntil, routePauses[route], account.flatMap { tokenPauses[$0] }, breaker.waitUntil(now: now),
         ]
         return pauses.compactMap(\.self).filter { Self.holds($0, now: now) }.max()
+    }
+
+    /// Of the configured rate.
+    func share(now: Timestamp) -> Double { rate.share(now: now) * breaker.ramp(now: now) }
+
+    /// Requests that may be under way. Where the provider's limits are not known in numbers, less at once is the only
+    /// less there is.
+    func slots(_ limits: ProviderLimits, now: Timestamp) -> Int {
+        guard limits.pacedRate == nil else { return limits.concurrency }
+        return max(1, Int(Double(limits.concurrency) * share(now: now)))
+    }
+
+    /// When a caller may be served where callers take half of the limit, averaged over a minute, or over its window where
+    /// that is longer, and work is due: what was promised of everybody's copies must stay payable. `nil`: now.
+    func callersMayAgain(_ limits: ProviderLimits, now: Timestamp) -> Timestamp? {
+        guard let limit = limits.tightest, let callers, isWorkDue(now: now) else { return nil }
+        let half = limit.rate * share(now: now) / 2
+        let wait = callers.wait(untilBelow: max(half, 2 * callers.one), now: now)
+        return wait > .zero ? now + wait : nil
+    }
+
+    mutating func callerAdmitted(_ limits: ProviderLimits, now: Timestamp) {
+        guard let limit = limits.tightest else { return }
+        if callers == nil { callers = EventRate(over: max(.seconds(60), limit.window)) }
+        callers?.add(now: now)
+    }
+
+    /// As far as can be seen from here: somebody waits, or the background has had all that it may have.
+    private func isWorkDue(now: Timestamp) -> Bool {
+        backgroundWaiting > 0
+            || usedUpUntil.contains { $0.key.urgency == .background && Self.holds($0.value, now: now) }
+    }
+
+    mutating func restore(_ stored: StoredGovernor, now: Timestamp) {
+        guard stored.changedAt > governorChangedAt else { return }
+        governorChangedAt = stored.changedAt
+        breaker.restore(stored)
+        rate.restore(stored, now: now)
+    }
+
+    /// To be stored.
+    mutating func changed(now: Timestamp) -> StoredGovernor {
+        governorChangedAt = now
+        var stored = StoredGovernor(
+            changedAt: now, rate: 1, rateAt: .epoch, openUntil: nil, openings: 0, closedAt: nil)
+        breaker.store(in: &stored)
+        rate.store(in: &stored)
+        return stored
     }
 
     /// A pause longer than any can be was begun by a clock that was ahead.
@@ -52,6 +110,14 @@ struct ProviderGate {
             return TakenRequest(key: key, urgency: urgency, until: held.until)
         }
         return nil
+    }
+
+    func usedUp(_ key: String, _ urgency: Urgency, now: Timestamp) -> Timestamp? {
+        usedUpUntil[Grant(key: key, urgency: urgency)].flatMap { Self.holds($0, now: now) ? $0 : nil }
+    }
+
+    mutating func setUsedUp(_ key: String, _ urgency: Urgency, until: Timestamp) {
+        usedUpUntil[Grant(key: key, urgency: urgency)] = until
     }
 
     /// `count` more of the kind of `request`. They lapse at the end of the slice that they were counted in: used later,
@@ -87,14 +153,6 @@ struct ProviderGate {
         if let index = urgentWaiters.firstIndex(where: { $0.id == id }) { return urgentWaiters.remove(at: index) }
         return waiters.firstIndex { $0.id == id }.map { waiters.remove(at: $0) }
     }
-
-    func invalidCount(now: Timestamp, window: Duration) -> Int { invalidAt.count { now - $0 <= window && $0 <= now } }
-
-    mutating func countInvalid(now: Timestamp, window: Duration) -> Int {
-        invalidAt.append(now)
-        invalidAt.removeAll { now - $0 > window }
-        return invalidAt.count
-    }
 }
 
 /// One request taken from one limit.
@@ -116,58 +174,4 @@ struct SlotWaiter {
 
     let id: Int
     let continuation: CheckedContinuation<Reason, Never>
-}
-
-/// Five failures in a row open it for 30 s, doubling to 15 min; then one request at a time probes, and three successes
-/// close it.
-struct CircuitBreaker {
-    private static let failuresMax = 5
-    private static let probeSuccesses = 3
-
-    private var failures = 0
-    private var openings = 0
-    private var openUntil: Timestamp?
-    private var probeBegunAt: Timestamp?
-    private var successes = 0
-
-    func waitUntil(now: Timestamp) -> Timestamp? {
-        guard let openUntil else { return nil }
-        if openUntil > now { return openUntil }
-        // Half open: one probe at a time; one that never came back makes room after five seconds.
-        guard let probeBegunAt, now - probeBegunAt < .seconds(5) else { return nil }
-        return probeBegunAt + .seconds(5)
-    }
-
-    func state(now: Timestamp) -> RequestTraffic.Circuit {
-        guard let openUntil else { return .closed }
-        return openUntil > now ? .open(until: openUntil) : .halfOpen
-    }
-
-    mutating func begin(now: Timestamp) { if openUntil != nil { probeBegunAt = now } }
-    mutating func abandon() { probeBegunAt = nil }
-
-    mutating func succeeded() {
-        failures = 0
-        probeBegunAt = nil
-        guard openUntil != nil else { return }
-        successes += 1
-        if successes >= Self.probeSuccesses {
-            openUntil = nil
-            openings = 0
-        }
-    }
-
-    /// Returns until when it is open, where this failure opened it.
-    mutating func failed(now: Timestamp, random: any RandomSource) -> Timestamp? {
-        failures += 1
-        probeBegunAt = nil
-        guard openUntil != nil || failures >= Self.failuresMax else { return nil }
-        if let openUntil, openUntil > now { return nil }
-        let pause = min(30 * Double(1 << min(openings, 10)), 900) * random.uniform(0.8...1.2)
-        openings += 1
-        successes = 0
-        failures = 0
-        openUntil = now + .milliseconds(Int64(pause * 1000))
-        return openUntil
-    }
 }

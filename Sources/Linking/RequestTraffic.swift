@@ -8,6 +8,8 @@ package struct RequestTraffic: Sendable, Equatable {
         package var failures = 0
         /// Answers that announced a limit.
         package var limited = 0
+        /// Answers that count against the budget of invalid requests.
+        package var invalid = 0
     }
 
     package enum Circuit: Sendable, Equatable {
@@ -23,6 +25,8 @@ package struct RequestTraffic: Sendable, Equatable {
     package var circuit = Circuit.closed
     /// Answers that count against the provider's budget of invalid requests, within its window.
     package var invalidRequests = 0
+    /// The share of the configured rate that the provider is believed to bear now.
+    package var rateShare = 1.0
 }
 
 /// Counts by step; what is older than a minute is gone.
@@ -45,6 +49,7 @@ struct RecentCounts: Sendable {
             $0.requests += $1.counts.requests
             $0.failures += $1.counts.failures
             $0.limited += $1.counts.limited
+            $0.invalid += $1.counts.invalid
         }
     }
 }

@@ -82,8 +82,8 @@ struct ServiceAssembly: Sendable {
         planner =
             configuration.plansByChange
             ? SyncPlanner(
-                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads, time: time,
-                random: random, logger: logger) : nil
+                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads,
+                client: client, time: time, random: random, logger: logger) : nil
         tokenCheck = TokenCheck(database: database, client: client, servers: servers, tokens: tokens)
         devices = DeviceLinking(
             database: database, catalog: catalog, client: client, servers: servers, profiles: profiles,
@@ -94,14 +94,14 @@ struct ServiceAssembly: Sendable {
             catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens, profiles: profiles,
             figures: figures, telemetry: telemetry, time: time, random: random, logger: logger)
         syncPass = SyncPass(
-            catalog: catalog, schedule: database.schedule, accountSync: accountSync,
+            catalog: catalog, schedule: database.schedule, accountSync: accountSync, planner: planner, client: client,
             concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
         syncService = SyncService(
             pass: syncPass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
             planner: planner, time: time, logger: logger)
         onDemand = SyncOnDemand(
-            schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
-            time: time)
+            catalog: catalog, schedule: database.schedule, accounts: database.accounts, accountSync: accountSync,
+            planner: planner, client: client, owner: owner, time: time)
 
         let listening = ListeningSignal()
         self.listening = listening
@@ -120,6 +120,12 @@ struct ServiceAssembly: Sendable {
                 catalog: catalog, database: database, client: client, planner: planner, figures: figures, time: time),
             sync: SyncRequests { [database, onDemand] in
                 await SyncNowResult(onDemand, database.accounts, account: $0, waitingAtMost: $1, time: time)
+            } ifWorthIt: { [onDemand] account, limit in
+                do { return try await onDemand.refreshIfWorthIt(account, waitingAtMost: limit) } catch {
+                    // The copy that there is can be served all the same.
+                    logger.error("A read can't be weighed", metadata: ["account": "\(account)", "error": "\(error)"])
+                    return nil
+                }
             },
             telemetry: telemetry, time: time, random: random, logger: logger,
             onListening: { listening.fire(port: $0.main) })

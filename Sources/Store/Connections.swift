@@ -16,6 +16,8 @@ final class Connections: Sendable {
     let signals = Signals()
     private let pool: DatabasePool
     private let isClosed = Atomic(false)
+    /// Transactions that are asked for and not answered.
+    private let underWay = Atomic(0)
 
     init(
         path: String, migrations: [Migration], vault: Vault, time: any TimeSource, random: any RandomSource,
@@ -53,6 +55,7 @@ final class Connections: Sendable {
     ) async throws(StoreError) -> Value {
         if isClosed.load(ordering: .acquiring) { throw .closed }
         let actor = AuditActor.current
+        underWay.add(1, ordering: .acquiringAndReleasing)
         let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
             pool.asyncWriteWithoutTransaction { [self] db in
                 let transaction = Transaction(db: db, vault: vault, now: time.now(), random: random)
@@ -68,16 +71,21 @@ final class Connections: Sendable {
                 }.mapError(StoreError.init)
                 if case .success = result, transaction.wroteChange { signals.send() }
                 continuation.resume(returning: result)
+                underWay.subtract(1, ordering: .acquiringAndReleasing)
             }
         }
         return try result.get()
     }
+
+    /// Nothing is under way. What was has been handed to those who asked before this says so.
+    var isIdle: Bool { underWay.load(ordering: .acquiring) == 0 }
 
     /// Runs `body` on a snapshot.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (Transaction) throws -> Value
     ) async throws(StoreError) -> Value {
         if isClosed.load(ordering: .acquiring) { throw .closed }
+        underWay.add(1, ordering: .acquiringAndReleasing)
         let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
             pool.asyncRead { [self] connection in
                 continuation.resume(
@@ -85,6 +93,7 @@ final class Connections: Sendable {
                         try body(
                             Transaction(db: connection.get(), vault: vault, now: time.now(), random: random))
                     }.mapError(StoreError.init))
+                underWay.subtract(1, ordering: .acquiringAndReleasing)
             }
         }
         return try result.get()

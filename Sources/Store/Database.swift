@@ -99,6 +99,9 @@ package final class Database: Sendable {
     /// Waits for what is under way; nothing can be read or written afterwards.
     package func close() { connections.close() }
 
+    /// Nothing is being read or written: for whoever lets virtual time pass.
+    package var isIdle: Bool { connections.isIdle }
+
     /// Throws where the database does not answer, can't be written or is not migrated: another process may have moved on.
     package func check() async throws(StoreError) {
         try await connections.maintain { db in

@@ -146,6 +146,48 @@ extension SyncScheduleStore {
         }
     }
 
+    package func readAccount(_ id: AccountID) async throws(StoreError) -> ReadAccount? {
+        try await connections.read { transaction in
+            try transaction.db.first(
+                """
+                SELECT \(Transaction.learnedColumns), s.provider, a.linked_at, s.synced_at, s.next_sync_at
+                FROM sync_schedule s JOIN linked_account a ON a.id = s.account_id WHERE s.account_id = ?
+                """, id
+            ).map { row in
+                ReadAccount(
+                    id: id, provider: try row.provider(8), learned: try Transaction.learned(row, from: 0),
+                    linkedAt: try row.time(9), syncedAt: row.optionalTime(10), nextSyncAt: row.optionalTime(11))
+            }
+        }
+    }
+
+    /// Leases those that come due next, though they are not due: healthy ones, nobody at them, whose copy is older than
+    /// half their interval and than `minimum`. One whose interval is a bound's is left: either it is no use to ask
+    /// earlier, or not wanted.
+    package func claimAhead(
+        _ provider: ProviderID, count: Int, minimum: Duration, owner: String, lease: Duration
+    ) async throws(StoreError) -> [SyncClaim] {
+        try await connections.write { transaction in
+            let now = transaction.now
+            let rows = try transaction.db.rows(
+                Self.claimAheadSQL, owner, now + min(lease, Transaction.leaseMax), provider, now, count,
+                minimum.wholeMilliseconds)
+            return try rows.compactMap { try transaction.syncClaim($0.id(0)) }
+        }
+    }
+
+    /// The inner limit bounds the walk: where the first are too young, so are the rest.
+    static let claimAheadSQL = """
+        UPDATE sync_schedule SET lease_owner = ?1, lease_until = ?2
+        WHERE account_id IN (
+            SELECT account_id FROM (
+                SELECT account_id, synced_at, plan_interval, plan_clamped, failures, lease_until FROM sync_schedule
+                WHERE provider = ?3 AND next_sync_at > ?4 ORDER BY next_sync_at LIMIT ?5)
+            WHERE lease_until <= ?4 AND failures = 0 AND plan_clamped = 0
+                AND ?4 - synced_at >= max(500 * plan_interval, ?6))
+        RETURNING account_id
+        """
+
     /// Accounts of a provider in the order of their ids, those that are synced at all.
     package func sample(
         provider: ProviderID, after id: String, limit: Int

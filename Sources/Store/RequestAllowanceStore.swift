@@ -13,11 +13,11 @@ package struct Allowance: Sendable, Equatable {
 
 /// What may still be asked of a provider, shared by every process on the database.
 ///
-/// A limit of `count` requests in a `window` is kept as a sliding window in sixteen slices, each counting what was
-/// granted in it. A bucket that refills would let nearly twice the limit pass within one window, first the burst and then
-/// what flows in after it; slices never let more than the limit pass, for up to a sixteenth of its speed.
+/// A limit of `count` requests in a `window` is kept as a sliding window in 64 slices, each counting what was granted in
+/// it. A bucket that refills would let nearly twice the limit pass within one window, first the burst and then what flows
+/// in after it; slices never let more than the limit pass, for up to a sixty-fourth of its speed.
 package struct RequestAllowanceStore: Sendable {
-    package static let slicesPerWindow = 16
+    package static let slicesPerWindow = 64
     private static let slices = Int64(slicesPerWindow)
 
     let connections: Connections
@@ -67,6 +67,36 @@ package struct RequestAllowanceStore: Sendable {
         }
     }
 
+    /// Counts one that has happened; nothing is refused.
+    /// - Returns: how many there were in the last `window`, and for up to a slice longer.
+    package func count(provider: ProviderID, key: String, window: Duration) async throws(StoreError) -> Int {
+        let (_, slice) = Self.lengths(of: window)
+        return try await connections.write { transaction in
+            try transaction.db.run(
+                """
+                INSERT INTO request_allowance (provider, key, started_at, used) VALUES (?, ?, ?, 1)
+                ON CONFLICT DO UPDATE SET used = used + 1
+                """, provider, key, transaction.now.millisecondsSinceEpoch / slice * slice)
+            return try Self.counted(provider, key, window, transaction)
+        }
+    }
+
+    /// What `count` would return, without another one.
+    package func counted(provider: ProviderID, key: String, window: Duration) async throws(StoreError) -> Int {
+        try await connections.read { try Self.counted(provider, key, window, $0) }
+    }
+
+    /// Those that a clock had made that was ahead count too: they happened.
+    private static func counted(
+        _ provider: ProviderID, _ key: String, _ window: Duration, _ transaction: Transaction
+    ) throws -> Int {
+        let (length, slice) = lengths(of: window)
+        return try transaction.db.first(
+            "SELECT coalesce(sum(used), 0) FROM request_allowance WHERE provider = ? AND key = ? AND started_at > ?",
+            provider, key, transaction.now.millisecondsSinceEpoch - length - slice
+        )?.int(0) ?? 0
+    }
+
     /// Deletes a bounded number of slices that no window of up to `longestWindow` sees any more; returns how many.
     package func purge(longestWindow: Duration) async throws(StoreError) -> Int {
         let (length, slice) = Self.lengths(of: longestWindow)
@@ -87,7 +117,7 @@ package struct RequestAllowanceStore: Sendable {
     }
 
     private static func lengths(of window: Duration) -> (window: Int64, slice: Int64) {
-        let length = max(window.wholeMilliseconds, slices)
+        let length = max(window.wholeMilliseconds, 16)
         return (length, (length + slices - 1) / slices)
     }
 }

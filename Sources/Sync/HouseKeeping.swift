@@ -1,4 +1,5 @@
 import Accounts
+import Linking
 import Logging
 import Providers
 import Store
@@ -16,7 +17,10 @@ struct HouseKeeping: Sendable {
 
     init(database: Database, catalog: ProviderCatalog, time: any TimeSource, logger: Logger) {
         self.database = database
-        longestWindow = catalog.providers.flatMap(\.limits.requests).map(\.window).max() ?? .zero
+        let limits = catalog.providers.map(\.limits)
+        longestWindow =
+            (limits.flatMap(\.requests).map(\.window) + limits.compactMap(\.invalidRequests?.window)
+            + limits.compactMap(\.pacedRate).map { PacedRate.window(of: $0) }).max() ?? .zero
         self.time = time
         self.logger = logger
     }

@@ -1,10 +1,12 @@
 package import Accounts
-import Linking
+package import Linking
+package import Providers
 package import Store
 
 /// A sync that a caller asks for ahead of its time. Callers who ask for the same account at once share one attempt.
 package actor SyncOnDemand {
     package enum Answer: Sendable, Equatable {
+        /// The copy is as young as there is: just fetched, or younger than the provider's minimum interval.
         case synced
         /// Under way or waiting its turn when the caller's time was up.
         case pending
@@ -17,9 +19,12 @@ package actor SyncOnDemand {
     /// How long to wait before looking again at a lease that another process holds.
     private static let retryPause: Duration = .milliseconds(100)
 
+    private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
     private let accounts: AccountStore
     private let accountSync: AccountSync
+    private let planner: SyncPlanner?
+    private let client: ProviderClient?
     private let owner: String
     private let time: any TimeSource
     private var underWay: [AccountID: Task<Void, Never>] = [:]
@@ -33,10 +38,16 @@ package actor SyncOnDemand {
         var timer: Task<Void, Never>
     }
 
+    /// - Parameters:
+    ///   - planner: says which reads are worth a request; without one none is.
+    ///   - client: knows whether a request can be sent now.
     package init(
-        schedule: SyncScheduleStore, accounts: AccountStore, accountSync: AccountSync, owner: String,
-        time: any TimeSource
+        catalog: ProviderCatalog, schedule: SyncScheduleStore, accounts: AccountStore, accountSync: AccountSync,
+        planner: SyncPlanner? = nil, client: ProviderClient? = nil, owner: String, time: any TimeSource
     ) {
+        self.catalog = catalog
+        self.planner = planner
+        self.client = client
         self.schedule = schedule
         self.accounts = accounts
         self.accountSync = accountSync
@@ -48,7 +59,9 @@ package actor SyncOnDemand {
     ///   at once (or the attempt goes on) and the answer is `.pending`, as it is for a caller who is cancelled.
     package func sync(_ id: AccountID, waitingAtMost limit: Duration?) async throws(StoreError) -> Answer {
         guard let account = try await accounts.account(id) else { return .noSuchAccount }
+        let isYoung = isYoung(account)
         guard let limit, !isFinishing else {
+            if isYoung { return .synced }
             _ = try await schedule.expedite(id, at: time.now())
             return .pending
         }
@@ -61,6 +74,7 @@ package actor SyncOnDemand {
             let detail = account.problem?.detail ?? "The user has to link the account again."
             return .failed(SyncFailure(disposition: .relink(code), code: code, detail: detail))
         }
+        if isYoung { return .synced }
         nextWaiter += 1
         let waiter = nextWaiter
         return await withTaskCancellationHandler {
@@ -77,6 +91,29 @@ package actor SyncOnDemand {
             // Its turn comes once the waiter is entered: until then this actor is busy.
             Task { await self.giveUp(waiter, on: id) }
         }
+    }
+
+    /// For a read that leaves it to the service: waits for a new copy, no longer than `limit`, where that is worth a request
+    /// and one can be sent now.
+    /// - Returns: the chance that the copy that there is then is what the provider would say; `nil` where nobody
+    ///   knows.
+    package func refreshIfWorthIt(_ id: AccountID, waitingAtMost limit: Duration) async throws(StoreError) -> Double? {
+        guard let account = try await schedule.readAccount(id) else { return nil }
+        if let planner, let provider = catalog[account.provider],
+            planner.isWorthARequest(account, provider: provider, now: time.now()),
+            await client?.backgroundRoom(of: [provider])[provider.id] ?? 1 > 0
+        {
+            _ = try await sync(id, waitingAtMost: limit)
+        }
+        guard let planner, let fetched = try await schedule.readAccount(id) else { return nil }
+        return planner.freshProbability(fetched, now: time.now())
+    }
+
+    /// Whether the copy is younger than the provider may be asked for another, whoever asks.
+    private func isYoung(_ account: LinkedAccount) -> Bool {
+        guard let syncedAt = account.syncedAt, let provider = catalog[account.provider] else { return false }
+        let age = time.now() - syncedAt
+        return age >= .zero && age < provider.syncPolicy.minimumInterval
     }
 
     /// At the end of the program: begins nothing more, waits for what is under way, and cuts short what is not done

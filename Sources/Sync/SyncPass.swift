@@ -1,4 +1,5 @@
 package import Accounts
+package import Linking
 package import Logging
 package import Providers
 package import Store
@@ -15,6 +16,8 @@ package struct SyncPass: Sendable {
     private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
     private let accountSync: AccountSync
+    private let planner: SyncPlanner?
+    private let client: ProviderClient?
     private let concurrency: Int
     private let time: any TimeSource
     private let owner: String
@@ -22,16 +25,20 @@ package struct SyncPass: Sendable {
     private let isStopping = StopFlag()
 
     /// - Parameters:
+    ///   - planner: says what to do with budget that is left over; without one nothing.
+    ///   - client: knows what each provider can take now.
     ///   - concurrency: accounts synced at the same time, over all providers.
     ///   - owner: tells this process's claims from another's.
     package init(
-        catalog: ProviderCatalog, schedule: SyncScheduleStore, accountSync: AccountSync, concurrency: Int,
-        owner: String,
+        catalog: ProviderCatalog, schedule: SyncScheduleStore, accountSync: AccountSync,
+        planner: SyncPlanner? = nil, client: ProviderClient? = nil, concurrency: Int, owner: String,
         time: any TimeSource, logger: Logger
     ) {
         self.catalog = catalog
         self.schedule = schedule
         self.accountSync = accountSync
+        self.planner = planner
+        self.client = client
         self.concurrency = concurrency
         self.owner = owner
         self.time = time
@@ -108,12 +115,14 @@ package struct SyncPass: Sendable {
         var claims: [SyncClaim] = []
         var underWay = underWay
         var asked: Set<ProviderID> = []
+        let rooms = await client?.backgroundRoom(of: catalog.providers)
         while true {
             // One claim for all, but where there are more providers than slots: those that were offered none come next.
-            let slots = freeSlots(underWay: underWay, round: round, except: asked)
+            let slots = freeSlots(underWay: underWay, rooms: rooms, round: round, except: asked)
             if slots.isEmpty { return claims }
             do throws(StoreError) {
                 claims += try await schedule.claimDue(now: time.now(), owner: owner, lease: Self.lease, slots: slots)
+                claims += try await claimAhead(slots.filter { slot in !claims.contains { $0.provider == slot.key } })
             } catch {
                 if claims.isEmpty { throw error }
                 return claims
@@ -123,17 +132,33 @@ package struct SyncPass: Sendable {
         }
     }
 
+    /// Of the budget that nobody has spent, where nothing is due.
+    private func claimAhead(_ slots: [ProviderID: Int]) async throws(StoreError) -> [SyncClaim] {
+        guard let planner else { return [] }
+        var claims: [SyncClaim] = []
+        for (id, free) in slots.sorted(by: { $0.key < $1.key }) {
+            guard let provider = catalog[id] else { continue }
+            let surplus = planner.surplus(provider, now: time.now())
+            if surplus.count == 0 { continue }
+            claims += try await schedule.claimAhead(
+                id, count: min(surplus.count, free), minimum: surplus.minimum, owner: owner, lease: Self.lease)
+        }
+        return claims
+    }
+
     /// How many accounts of each provider to claim; together with those under way never more than `concurrency`.
-    private func freeSlots(underWay: [ProviderID: Int], round: Int, except asked: Set<ProviderID>) -> [ProviderID: Int]
-    {
+    private func freeSlots(
+        underWay: [ProviderID: Int], rooms: [ProviderID: Int]?, round: Int, except asked: Set<ProviderID>
+    ) -> [ProviderID: Int] {
         var left = concurrency - underWay.values.reduce(0, +)
         var slots: [ProviderID: Int] = [:]
         let providers = catalog.providers
         for index in providers.indices {
             // Where there are more providers than slots, each comes first in its turn.
             let provider = providers[(index + round) % providers.count].id
-            let free = min(left, asked.contains(provider) ? 0 : room(of: provider, underWay: underWay))
-            if free == 0 { continue }
+            let canTake = rooms.map { ($0[provider] ?? 0) - underWay[provider, default: 0] } ?? left
+            let free = min(left, canTake, asked.contains(provider) ? 0 : room(of: provider, underWay: underWay))
+            if free <= 0 { continue }
             slots[provider] = free
             left -= free
         }

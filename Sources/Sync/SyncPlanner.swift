@@ -1,5 +1,6 @@
 package import Accounts
 package import Freshness
+package import Linking
 package import Logging
 package import Providers
 package import Store
@@ -27,27 +28,65 @@ package final class SyncPlanner: Sendable {
         var freshness = FreshnessSums()
         /// The account up to which the last sample went; empty at the end of a round.
         var sampledUpTo = ""
+        /// Of the configured rate, as far as the provider's refusals have taught.
+        var rateShare = 1.0
+        var surplus = Surplus()
+    }
+
+    /// Budget that nobody has spent: what comes due is planned for less than all of it.
+    fileprivate struct Surplus {
+        /// A minute's worth at most.
+        private static let memory = 60.0
+        private var syncs = 0.0
+        private var at: Timestamp?
+        private var takenAt: Timestamp?
+
+        mutating func spend(budget: Double, now: Timestamp) {
+            fill(budget: budget, now: now)
+            syncs = max(0, syncs - 1)
+        }
+
+        /// What is beyond nine tenths of a minute's budget, and one sync at least; no more than once a second, for what
+        /// is taken is spent only when it is done.
+        mutating func take(budget: Double, now: Timestamp) -> Int {
+            fill(budget: budget, now: now)
+            let full = max(1, Self.memory * budget)
+            guard syncs >= 0.9 * full, takenAt.map({ now - $0 >= .seconds(1) || now < $0 }) ?? true else { return 0 }
+            takenAt = now
+            return max(1, Int(syncs - 0.9 * full))
+        }
+
+        private mutating func fill(budget: Double, now: Timestamp) {
+            let elapsed = at.map { max(0, (now - $0).secondsAsDouble) } ?? 0
+            syncs = min(max(1, Self.memory * budget), syncs + budget * elapsed)
+            at = now
+        }
     }
 
     private let catalog: ProviderCatalog
     private let schedule: SyncScheduleStore
     private let accounts: AccountStore
     private let tally: ReadTally
+    private let client: ProviderClient?
     private let prior: ChangeBelief
     private let time: any TimeSource
     private let random: any RandomSource
     private let logger: Logger
     private let states = Mutex<[ProviderID: State]>([:])
 
-    /// - Parameter prior: of an account that nothing is known of.
+    /// - Parameters:
+    ///   - client: knows what callers and tokens take, and what providers have refused.
+    ///   - prior: of an account that nothing is known of.
     package init(
         catalog: ProviderCatalog, schedule: SyncScheduleStore, accounts: AccountStore, tally: ReadTally,
-        prior: ChangeBelief = .prior, time: any TimeSource, random: any RandomSource, logger: Logger
+        client: ProviderClient? = nil, prior: ChangeBelief = .prior, time: any TimeSource, random: any RandomSource,
+        logger: Logger
     ) {
         self.catalog = catalog
         self.schedule = schedule
         self.accounts = accounts
         self.tally = tally
+        self.client = client
         self.prior = prior
         self.time = time
         self.random = random
@@ -86,16 +125,21 @@ package final class SyncPlanner: Sendable {
                 learned, linkedAt: claim.account.linkedAt, provider: provider, freshFor: freshFor, now: now)
         else { return nil }
         replace(claim.learned.plan, by: plan.plan, of: provider.id)
+        spend(provider, now: now)
         learned.plan = plan.plan
-        // Where the promise bounds the interval, chance only shortens it.
+        // Where the promise bounds the interval, chance only shortens it. Those that were imported together are spread
+        // by their first plan: they would come due together for ever.
         let isAtPromise = plan.plan.isClamped && plan.plan.interval >= plan.longest
-        let jitter = isAtPromise ? random.uniform(0.9...1) : random.uniform(0.95...1.05)
+        let isFirst = claim.account.syncedAt == nil && !plan.plan.isClamped
+        let jitter = random.uniform(isFirst ? 0.5...1.5 : isAtPromise ? 0.9...1 : 0.95...1.05)
         return Plan(learned: learned, due: now + .seconds(plan.plan.interval * jitter))
     }
 
     /// Prices move: an account that is due by an older plan may not be due by today's. `nil` where it is.
     func postponement(_ claim: SyncClaim, provider: Provider, now: Timestamp) -> (due: Timestamp, plan: SchedulePlan)? {
-        guard let old = claim.learned.plan, claim.failures == 0, claim.account.status == .active,
+        // Who is fetched ahead of its time is not due by any plan.
+        guard let nextSyncAt = claim.account.nextSyncAt, nextSyncAt <= now,
+            let old = claim.learned.plan, claim.failures == 0, claim.account.status == .active,
             claim.account.problem == nil, let syncedAt = claim.account.syncedAt,
             let plan = planned(
                 claim.learned, linkedAt: claim.account.linkedAt, provider: provider, freshFor: nil, now: now)
@@ -117,7 +161,7 @@ package final class SyncPlanner: Sendable {
         _ learned: LearnedSchedule, linkedAt: Timestamp, provider: Provider, freshFor: Duration?, now: Timestamp
     ) -> (plan: SchedulePlan, longest: Double)? {
         guard let state = states.withLock({ $0[provider.id] }) else { return nil }
-        var bounds = Self.bounds(provider, accounts: state.accounts).bounds
+        var bounds = Self.bounds(provider, state).bounds
         if let freshFor {
             bounds = min(max(bounds.lowerBound, freshFor.secondsAsDouble), bounds.upperBound)...bounds.upperBound
         }
@@ -159,30 +203,45 @@ package final class SyncPlanner: Sendable {
         state.price.round(accounts: state.accounts) ?? provider.syncPolicy.interval.secondsAsDouble
     }
 
-    /// Syncs per second.
-    private static func budget(_ provider: Provider, accounts: Int) -> Double {
-        let wanted = Double(max(accounts, 1)) / provider.syncPolicy.interval.secondsAsDouble
-        let each = Double(max(provider.profileRequestCount, 1))
-        let allowed = provider.limits.requests.filter { $0.per == .client }
-            .map { 0.8 * Double($0.count) / $0.window.secondsAsDouble / each }.min()
-        return min(wanted, allowed ?? wanted)
+    /// Syncs per second: what the operator wants to spend, and no more than the provider bears.
+    private static func budget(_ provider: Provider, _ state: State) -> Double {
+        budget(provider, accounts: state.accounts, rateShare: state.rateShare)
     }
 
-    private static func bounds(_ provider: Provider, accounts: Int) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
-        let each = Double(max(provider.profileRequestCount, 1))
+    private static func budget(_ provider: Provider, accounts: Int, rateShare: Double = 1) -> Double {
+        let wanted = Double(max(accounts, 1)) / provider.syncPolicy.interval.secondsAsDouble
+        // Where no limit is known in numbers, refusals concern the rate that there was.
+        guard let rate = provider.limits.pacedRate else { return wanted * rateShare }
+        return min(wanted, 0.8 * rate * rateShare / requestsEach(provider))
+    }
+
+    private static func requestsEach(_ provider: Provider) -> Double { Double(max(provider.profileRequestCount, 1)) }
+
+    private static func bounds(_ provider: Provider, _ state: State) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
+        SyncBounds.bounds(
+            promise: provider.syncPolicy.maximumAge.secondsAsDouble, minimum: minimum(provider),
+            accounts: state.accounts, budget: budget(provider, state), shortest: 1)
+    }
+
+    /// Seconds between two syncs of one account: what the operator says, and what the limits of its token leave.
+    private static func minimum(_ provider: Provider) -> Double {
         let perToken =
             provider.limits.requests.filter { $0.per == .token }
-            .map { $0.window.secondsAsDouble / Double($0.count) * each }.max() ?? 0
-        return SyncBounds.bounds(
-            promise: provider.syncPolicy.maximumAge.secondsAsDouble,
-            minimum: max(provider.syncPolicy.minimumInterval.secondsAsDouble, perToken), accounts: accounts,
-            budget: budget(provider, accounts: accounts), shortest: 1)
+            .map { $0.window.secondsAsDouble / Double($0.count) * requestsEach(provider) }.max() ?? 0
+        return max(provider.syncPolicy.minimumInterval.secondsAsDouble, perToken)
     }
 
     /// An operator who asks for more than politeness has it: the average account is polled once an interval.
     private func floor(_ provider: Provider) -> Double {
         let interval = provider.syncPolicy.interval.secondsAsDouble
         return min(SyncPrice.floor, SyncValue(prior, theta: 10 * interval).value(at: interval))
+    }
+
+    private func spend(_ provider: Provider, now: Timestamp) {
+        states.withLock { states in
+            guard let state = states[provider.id] else { return }
+            states[provider.id]?.surplus.spend(budget: Self.budget(provider, state), now: now)
+        }
     }
 
     private func replace(_ old: SchedulePlan?, by new: SchedulePlan?, of provider: ProviderID) {
@@ -253,15 +312,23 @@ package final class SyncPlanner: Sendable {
     package func tick() async {
         do {
             let counts = try await accounts.counts()
-            let changed = states.withLock { states in
+            var leeways: [ProviderID: ProviderClient.Leeway] = [:]
+            for provider in catalog.providers { leeways[provider.id] = await client?.leeway(of: provider.id) }
+            let changed = states.withLock { [leeways] states in
                 var changed: [ProviderID: StoredPrice] = [:]
                 for provider in catalog.providers {
                     guard var state = states[provider.id] else { continue }
+                    let leeway = leeways[provider.id]
                     state.accounts = counts[provider.id]?[.active] ?? 0
+                    state.rateShare = leeway?.rateShare ?? 1
                     let before = state.price.price
-                    if state.accounts > 0, state.price.elastic > 0 || state.price.fixed > 0 {
+                    // What can't be asked at any price says nothing of the price.
+                    if state.accounts > 0, state.price.elastic > 0 || state.price.fixed > 0,
+                        leeway?.isLeftAlone != true
+                    {
                         state.price.tick(
-                            budget: Self.budget(provider, accounts: state.accounts), floor: floor(provider))
+                            budget: Self.budget(provider, state),
+                            taken: (leeway?.taken ?? 0) / Self.requestsEach(provider), floor: floor(provider))
                     }
                     if abs(state.price.price - before) > 0.01 * before { state.isStored = false }
                     if !state.isStored { changed[provider.id] = state.stored }
@@ -307,13 +374,20 @@ package final class SyncPlanner: Sendable {
         }
     }
 
+    /// Whether the interval is one that the provider asked for: what it says can't change before is not asked for before.
+    private func isAnnounced(_ plan: SchedulePlan, _ provider: Provider, _ state: State) -> Bool {
+        let bounds = Self.bounds(provider, state).bounds
+        return plan.isClamped && plan.interval > bounds.lowerBound * 1.001 && plan.interval < bounds.upperBound * 0.999
+    }
+
     private func reconsider(_ account: ReadAccount, now: Timestamp) async throws(StoreError) {
         guard let old = account.learned.plan, let syncedAt = account.syncedAt, let nextSyncAt = account.nextSyncAt,
             let provider = catalog[account.provider],
             let state = states.withLock({ $0[account.provider] }),
             weight(account.learned, linkedAt: account.linkedAt, state: state, now: now) > 2 * old.weight,
             let plan = planned(
-                account.learned, linkedAt: account.linkedAt, provider: provider, freshFor: nil, now: now)
+                account.learned, linkedAt: account.linkedAt, provider: provider, freshFor: nil, now: now),
+            !isAnnounced(old, provider, state)
         else { return }
         let due = max(now, syncedAt + .seconds(plan.plan.interval))
         guard due < nextSyncAt else { return }
@@ -347,10 +421,40 @@ extension SyncPlanner {
         return Outlook(
             price: state.price.price,
             planned: state.price.elastic / state.price.price.squareRoot() + state.price.fixed,
-            budget: Self.budget(provider, accounts: state.accounts),
+            budget: Self.budget(provider, state),
             freshness: state.freshness.weighted, unweightedFreshness: state.freshness.unweighted,
             staleAgainstFixed: state.freshness.staleAgainstFixed, clampedShare: state.freshness.clampedShare,
-            promiseIsUnpayable: !Self.bounds(provider, accounts: state.accounts).isPayable)
+            promiseIsUnpayable: !Self.bounds(provider, state).isPayable)
+    }
+
+    /// How many accounts to fetch ahead of their time where nothing is due: of the budget that is left over, while a
+    /// request still buys anything. And how old a copy has to be for it, besides half its interval.
+    func surplus(_ provider: Provider, now: Timestamp) -> (count: Int, minimum: Duration) {
+        let count = states.withLock { states -> Int in
+            guard let state = states[provider.id], state.accounts > 0,
+                state.price.price > floor(provider) * 1.001
+            else { return 0 }
+            return states[provider.id]?.surplus.take(budget: Self.budget(provider, state), now: now) ?? 0
+        }
+        return (count, .seconds(Self.minimum(provider)))
+    }
+
+    /// Whether a read that leaves it to the service is worth a request to the provider now.
+    func isWorthARequest(_ account: ReadAccount, provider: Provider, now: Timestamp) -> Bool {
+        guard let state = states.withLock({ $0[provider.id] }), let syncedAt = account.syncedAt else { return false }
+        let value = SyncValue(account.learned.belief ?? prior, theta: 10 * Self.round(state, provider))
+        return readIsWorthARequest(
+            value, age: (now - syncedAt).secondsAsDouble,
+            weight: weight(account.learned, linkedAt: account.linkedAt, state: state, now: now),
+            meanRate: Self.meanRate(state, now: now), price: state.price.price
+        ).isWorthIt
+    }
+
+    /// The chance that the cached copy is what the provider would say now, as far as is believed.
+    func freshProbability(_ account: ReadAccount, now: Timestamp) -> Double? {
+        account.syncedAt.map {
+            (account.learned.belief ?? prior).freshProbability(age: (now - $0).secondsAsDouble)
+        }
     }
 
     /// Looks at some more accounts of each provider, in turn: what was seen longer ago counts for less.

@@ -68,7 +68,7 @@ database: {{path: "{folder}/rollcall.sqlite"}}
 vault: {{key_file: "{folder}/master.key"}}
 outgoing: {{allowed_private_hosts: [127.0.0.1]}}
 providers:
-  discord: {{client_id: demo-discord, client_secret: EXAMPLE-discord-secret, variables: {variables}}}
+  discord: {{client_id: demo-discord, client_secret: EXAMPLE-discord-secret, sync: {{minimum_interval: 1ms}}, variables: {variables}}}
 """)
         wait_for(self.simulator_base + "/control", self.simulator)
         self.control(site="discord", switches={"reuse_grace": 600})

@@ -91,13 +91,6 @@ private func close(_ value: Double, _ expected: Double, _ tolerance: Double = 1e
         #expect(close(interval, expected, 1e-5), "\(name): \(interval)")
     }
 
-    @Test(arguments: [(0.5, 1_296_000, 44_009.680), (20, 864_000, 6_101.154), (20, 86400, 5_383.254)])
-    func `C: when to ask again where an unchanged answer is cheaper`(a: Double, b: Double, expected: Double) {
-        let interval = SyncValue(ChangeBelief(a: a, b: b), theta: .infinity).interval(
-            weight: 1, price: 3600, unchangedCost: 0.1, changedCost: 0.9, in: 60...604_800)
-        #expect(close(interval, expected, 1e-5), "\(interval)")
-    }
-
     @Test(arguments: [(30, 0.1, 0.6, 3600), (30, 0.1, 1.1, 900), (30, 0.58, 0.6, 1_000_000)])
     func `L: the price that the budget asks for`(elastic: Double, fixed: Double, target: Double, expected: Double) {
         #expect(close(SyncPrice.wanted(elastic: elastic, fixed: fixed, target: target), expected))

@@ -160,6 +160,7 @@ providers:
     manifest: oidc
     variables: {{{{issuer: "{issuer}"}}}}
     client_id: interop
+    sync: {{{{minimum_interval: 1ms}}}}
     client_secret: EXAMPLE-secret
     scopes: [openid, profile, email]
 """)
@@ -256,6 +257,7 @@ providers:
   library:
     variables: {{{{site: "{base}"}}}}
     client_id: "interop client"
+    sync: {{{{minimum_interval: 1ms}}}}
     {settings}
 """)
         provider = subprocess.Popen(

@@ -66,11 +66,11 @@ vault: {{key_file: "{folder}/keys/master.key"}}
 outgoing: {{allowed_private_hosts: [127.0.0.1]}}
 log: {{level: trace}}
 providers:
-  discord: {{client_id: demo-discord, client_secret: EXAMPLE-discord-secret, sync: {{minimum_interval: 10s}},
+  discord: {{client_id: demo-discord, client_secret: EXAMPLE-discord-secret, sync: {{minimum_interval: 1ms}},
     variables: {{site: "{p}/discord", api: "{p}/discord/api/v10"}}}}
-  github: {{client_id: demo-github, client_secret: EXAMPLE-github-secret, sync: {{minimum_interval: 10s}},
+  github: {{client_id: demo-github, client_secret: EXAMPLE-github-secret, sync: {{minimum_interval: 1ms}},
     variables: {{site: "{p}/github", api: "{p}/github/api"}}}}
-  google: {{client_id: demo-google, client_secret: EXAMPLE-google-secret, sync: {{minimum_interval: 10s}},
+  google: {{client_id: demo-google, client_secret: EXAMPLE-google-secret, sync: {{minimum_interval: 1ms}},
     variables: {{issuer: "{p}/google"}}}}
 """)
         self.environment = {

@@ -59,7 +59,9 @@ import Testing
 
     /// Programs may print; `Rollcall` does so in its commands alone.
     private static func prints(path: String, lines: [SourceText.Line], index: Int) -> String? {
-        let mayPrint = ["Rollcall/Commands/", "TransferBenchmark/", "FreshnessBenchmark/", "EmbedFilesTool/"]
+        let mayPrint = [
+            "Rollcall/Commands/", "TransferBenchmark/", "FreshnessBenchmark/", "SimulatedDay/", "EmbedFilesTool/",
+        ]
         guard !mayPrint.contains(where: { path.hasPrefix($0) }) else { return nil }
         guard ["rint(", "dump("].contains(where: { lines[index].code.contains($0) }) else { return nil }
         return lines[index].code.contains(/(^|[^\w.])(Swift\.)?(debugPrint|print|dump)\(/) ? "print" : nil
@@ -117,7 +119,7 @@ import Testing
         ),
         "CryptoExtras": (["Cryptography", "ProviderSimulator"], "as Crypto"),
         "Logging": (
-            ["Linking", "Sync", "Web", "Rollcall", "ProviderSimulator", "FreshnessBenchmark"],
+            ["Linking", "Sync", "Web", "Rollcall", "ProviderSimulator", "FreshnessBenchmark", "SimulatedDay"],
             "the interface that libraries log to"
         ),
         "ServiceLifecycle": (["Sync", "Web", "Rollcall"], "the interface of what runs until it is told to stop"),

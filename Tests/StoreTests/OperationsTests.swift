@@ -341,7 +341,50 @@ import Testing
         let rows = try await fixture.database.maintain { db in
             try db.first("SELECT count(*) FROM request_allowance")?.int(0) ?? 0
         }
-        #expect(rows <= 17)
+        #expect(rows <= 65)
+    }
+}
+
+@Suite(.timeLimit(.minutes(10))) struct GovernorStoreTests {
+    @Test func `what happened is counted for a window, over all processes, and not refused`() async throws {
+        let fixture = try Fixture()
+        let other = try fixture.another()
+        defer { other.close() }
+        func count(_ database: Database) async throws -> Int {
+            try await database.allowances.count(provider: github, key: "invalid", window: .seconds(600))
+        }
+        #expect(try await count(fixture.database) == 1)
+        fixture.time.advance(by: .seconds(300))
+        #expect(try await count(other) == 2)
+        #expect(
+            try await other.allowances.counted(provider: github, key: "invalid", window: .seconds(600)) == 2)
+        #expect(
+            try await other.allowances.counted(provider: discord, key: "invalid", window: .seconds(600)) == 0)
+        // What happened before a clock was set back did happen.
+        fixture.time.jump(to: fixture.time.now() - .seconds(3600))
+        #expect(try await count(other) == 3)
+        fixture.time.jump(to: fixture.time.now() + .seconds(3600 + 310))
+        #expect(try await count(other) == 2)
+    }
+
+    @Test func `what a provider taught is kept, the newest word for each`() async throws {
+        let fixture = try Fixture()
+        let providers = fixture.database.providers
+        #expect(try await providers.governors().isEmpty)
+        let now = fixture.time.now()
+        var governor = StoredGovernor(
+            changedAt: now, rate: 0.7, rateAt: now, openUntil: now + .seconds(30), openings: 1, closedAt: nil)
+        try await providers.store(governor, of: github)
+        try await providers.store(governor, of: discord)
+        governor.openUntil = nil
+        governor.openings = 0
+        governor.closedAt = now + .seconds(60)
+        try await providers.store(governor, of: github)
+        let other = try fixture.another()
+        defer { other.close() }
+        let held = try await other.providers.governors()
+        #expect(held[github] == governor)
+        #expect(held[discord]?.openUntil == now + .seconds(30))
     }
 }
 

@@ -36,7 +36,7 @@ import Testing
         var statements = ReadStatement.allCases.map(\.sql)
         statements += [
             SyncScheduleStore.claimDueSQL, SyncScheduleStore.isDueSQL, SyncScheduleStore.nextDueSQL,
-            SyncScheduleStore.nextLeaseSQL,
+            SyncScheduleStore.nextLeaseSQL, SyncScheduleStore.claimAheadSQL,
             SyncScheduleStore.statesSQL, AccountStore.problemCountsSQL, Transaction.claimSQL, ChangeFeed.page,
             AccountStore.accountsOfUser,
             AccountStore.export, CredentialStore.inDoubt, CredentialRow.select + " WHERE c.account_id = ?",
@@ -51,7 +51,10 @@ import Testing
 
     @Test func `what is claimed next is found without sorting`() async throws {
         let fixture = try Fixture()
-        for sql in [SyncScheduleStore.claimDueSQL, SyncScheduleStore.nextDueSQL, SyncScheduleStore.statesSQL] {
+        for sql in [
+            SyncScheduleStore.claimDueSQL, SyncScheduleStore.claimAheadSQL, SyncScheduleStore.nextDueSQL,
+            SyncScheduleStore.statesSQL,
+        ] {
             let steps = try await fixture.database.maintain { db in try self.plan(sql, db) }
             #expect(steps.contains { $0.contains("sync_schedule_due") }, "\(steps)")
             #expect(!steps.contains { $0.contains("TEMP B-TREE") }, "\(steps)")

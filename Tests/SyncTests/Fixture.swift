@@ -148,20 +148,20 @@ final class Fixture: Sendable {
         let planner =
             plans
             ? SyncPlanner(
-                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads, time: time,
-                random: random, logger: logger) : nil
+                catalog: catalog, schedule: database.schedule, accounts: database.accounts, tally: reads,
+                client: client, time: time, random: random, logger: logger) : nil
         let accountSync = AccountSync(
             catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens,
             profiles: ProfileFetch(client: client, servers: servers, time: time), time: watch, random: random,
             logger: logger)
         let pass = SyncPass(
-            catalog: catalog, schedule: database.schedule, accountSync: accountSync, concurrency: concurrency,
-            owner: owner, time: watch, logger: logger)
+            catalog: catalog, schedule: database.schedule, accountSync: accountSync, planner: planner, client: client,
+            concurrency: concurrency, owner: owner, time: watch, logger: logger)
         return Engine(
             client: client, tokens: tokens, accountSync: accountSync, pass: pass,
             onDemand: SyncOnDemand(
-                schedule: database.schedule, accounts: database.accounts, accountSync: accountSync, owner: owner,
-                time: time), planner: planner, reads: reads,
+                catalog: catalog, schedule: database.schedule, accounts: database.accounts, accountSync: accountSync,
+                planner: planner, client: client, owner: owner, time: time), planner: planner, reads: reads,
             service: SyncService(
                 pass: pass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
                 planner: planner, time: time, logger: logger))

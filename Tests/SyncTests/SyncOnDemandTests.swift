@@ -1,5 +1,6 @@
 import Accounts
 import Linking
+import Providers
 import Store
 import Synchronization
 import TestSupport
@@ -22,6 +23,13 @@ struct SyncOnDemandTests {
         }
     }
 
+    /// Linked for longer than the provider's minimum interval.
+    private func link(_ fixture: Fixture, _ subject: String = "1") async throws -> AccountID {
+        let id = try await fixture.link(subject)
+        fixture.time.advance(by: .seconds(300))
+        return id
+    }
+
     @Test func `brings a younger copy, due or not`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link(dueAfter: .seconds(7200))
@@ -35,9 +43,63 @@ struct SyncOnDemandTests {
         #expect(try #require(try await fixture.state(id).nextSyncAt) > fixture.time.now() + .seconds(20_000))
     }
 
-    @Test func `callers who ask at once share one attempt`() async throws {
+    @Test func `a copy younger than the minimum interval is as young as there is, whoever asks`() async throws {
+        let fixture = try Fixture()
+        let id = try await fixture.link(dueAfter: .seconds(7200))
+        let due = try await fixture.state(id).nextSyncAt
+        fixture.time.advance(by: .seconds(299))
+        let onDemand = fixture.engine().onDemand
+        #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .synced)
+        #expect(try await onDemand.sync(id, waitingAtMost: nil) == .synced)
+        #expect(try await fixture.state(id).nextSyncAt == due)
+        #expect(fixture.transport.requests.isEmpty)
+        fixture.time.advance(by: .seconds(1))
+        #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .synced)
+        #expect(fixture.profileRequests.count == 1)
+        // One that can't be served any more says so all the same.
+        _ = try await fixture.database.accounts.markNeedsRelink(
+            id, generation: 1, code: .rotationLost, detail: "EXAMPLE detail.")
+        guard case .failed = try await onDemand.sync(id, waitingAtMost: .seconds(5)) else {
+            Issue.record("served a dead grant's copy as a young one")
+            return
+        }
+    }
+
+    @Test func `a read that leaves it to the service waits where the price is met, and never for long`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link()
+        let engine = fixture.engine(plans: true)
+        await engine.planner?.rebuild()
+        fixture.time.advance(by: .seconds(301))
+        let young = try #require(
+            try await engine.onDemand.refreshIfWorthIt(id, waitingAtMost: .milliseconds(800)))
+        #expect(young > 0.99 && young < 1)
+        #expect(fixture.profileRequests.isEmpty)
+        fixture.time.advance(by: .seconds(5 * 86_400))
+        #expect(try await engine.onDemand.refreshIfWorthIt(id, waitingAtMost: .milliseconds(800)) == 1)
+        #expect(fixture.profileRequests.count == 1)
+        // A provider that does not answer holds nobody up.
+        fixture.time.advance(by: .seconds(5 * 86_400))
+        slow(fixture)
+        let read = Task { try await engine.onDemand.refreshIfWorthIt(id, waitingAtMost: .milliseconds(800)) }
+        await fixture.time.sleepers(atLeast: 2)
+        fixture.time.advance(by: .milliseconds(800))
+        #expect(try #require(try await read.value) < 0.9)
+        // One that is left alone is not asked at all.
+        fixture.world.state.withLock { $0.profileReply = nil }
+        fixture.time.advance(by: .seconds(5 * 86_400))
+        await engine.client.pause(try fixture.provider("alpha").id, for: .seconds(600), reason: "EXAMPLE")
+        let asked = fixture.profileRequests.count
+        _ = try await engine.onDemand.refreshIfWorthIt(id, waitingAtMost: .milliseconds(800))
+        #expect(fixture.profileRequests.count == asked)
+        // Nothing is believed where accounts are fetched at one interval.
+        #expect(try await fixture.engine().onDemand.refreshIfWorthIt(id, waitingAtMost: .seconds(1)) == nil)
+        #expect(fixture.profileRequests.count == asked)
+    }
+
+    @Test func `callers who ask at once share one attempt`() async throws {
+        let fixture = try Fixture()
+        let id = try await link(fixture)
         slow(fixture)
         let onDemand = fixture.engine().onDemand
         let answers = Task {
@@ -53,6 +115,7 @@ struct SyncOnDemandTests {
         #expect(fixture.profileRequests.count == 1)
         // Another time, another attempt.
         fixture.world.state.withLock { $0.profileReply = nil }
+        fixture.time.advance(by: .seconds(300))
         #expect(try await onDemand.sync(id, waitingAtMost: .seconds(5)) == .synced)
         #expect(fixture.profileRequests.count == 2)
     }
@@ -83,6 +146,7 @@ struct SyncOnDemandTests {
     @Test func `without a time to wait the account is made due and no more`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link(dueAfter: .seconds(7200))
+        fixture.time.advance(by: .seconds(300))
         let engine = fixture.engine()
         #expect(try await engine.onDemand.sync(id, waitingAtMost: nil) == .pending)
         #expect(fixture.transport.requests.isEmpty)
@@ -92,7 +156,7 @@ struct SyncOnDemandTests {
 
     @Test func `what another process fetched meanwhile is young enough`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         let claim = try await fixture.claim(id, owner: "another")
         let onDemand = fixture.engine().onDemand
         let asked = Task { try await onDemand.sync(id, waitingAtMost: .seconds(30)) }
@@ -108,7 +172,7 @@ struct SyncOnDemandTests {
 
     @Test func `takes over from a process that died`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         _ = try await fixture.claim(id, owner: "dead")
         let onDemand = fixture.engine().onDemand
         let asked = Task { try await onDemand.sync(id, waitingAtMost: .seconds(300)) }
@@ -120,7 +184,7 @@ struct SyncOnDemandTests {
 
     @Test func `says why an attempt failed`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         let before = try fixture.document(id)
         fixture.time.advance(by: .seconds(1800))
         fixture.nextProfile(503)
@@ -136,7 +200,7 @@ struct SyncOnDemandTests {
 
     @Test func `asks nothing for an account that only its user can mend`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         _ = try await fixture.database.accounts.markNeedsRelink(
             id, generation: 1, code: .rotationLost, detail: "EXAMPLE detail.")
         let answer = try await fixture.engine().onDemand.sync(id, waitingAtMost: .seconds(5))
@@ -150,7 +214,7 @@ struct SyncOnDemandTests {
 
     @Test func `uses no token of an account that an operator stopped`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         #expect(try await fixture.database.accounts.pause(id))
         let engine = fixture.engine()
         #expect(try await engine.onDemand.sync(id, waitingAtMost: .seconds(5)) == .paused)
@@ -162,7 +226,7 @@ struct SyncOnDemandTests {
 
     @Test func `knows accounts that are not there, and those that go while it waits`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         let onDemand = fixture.engine().onDemand
         let database = fixture.database
         let world = fixture.world
@@ -178,7 +242,7 @@ struct SyncOnDemandTests {
 
     @Test func `a caller who is cancelled leaves at once, and the attempt goes on for others`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         let (asked, ask) = AsyncStream<Void>.makeStream()
         let (answers, answer) = AsyncStream<Void>.makeStream()
         let world = fixture.world
@@ -201,7 +265,7 @@ struct SyncOnDemandTests {
 
     @Test func `a stop hands back what was under way, as it was`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         let before = try await fixture.account(id)
         let (asked, ask) = AsyncStream<Void>.makeStream()
         let time = fixture.time
@@ -221,7 +285,7 @@ struct SyncOnDemandTests {
 
     @Test func `a store that fails is an error, or leaves the answer open`() async throws {
         let fixture = try Fixture()
-        let id = try await fixture.link()
+        let id = try await link(fixture)
         let onDemand = fixture.engine().onDemand
         fixture.database.close()
         await #expect(throws: StoreError.self) { try await onDemand.sync(id, waitingAtMost: .seconds(5)) }

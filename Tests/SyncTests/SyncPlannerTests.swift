@@ -1,10 +1,13 @@
 import Accounts
 import Foundation
 import Freshness
+import Linking
 import Providers
 import Store
+import Synchronization
 import TestSupport
 import Testing
+import Transfer
 
 @testable import Sync
 
@@ -212,5 +215,104 @@ import Testing
         try await engine.pass.run()
         let due = try #require(try await fixture.account(id).nextSyncAt)
         #expect(due - fixture.time.now() < .seconds(60))
+    }
+
+    @Test func `budget that nobody has spent goes to who comes due next, from half of the interval on`() async throws {
+        let fixture = try Fixture()
+        let engine = fixture.engine(plans: true)
+        for subject in 1...24 { try await fixture.link("\(subject)") }
+        _ = try await planner(engine)
+        try await engine.pass.run()
+        let asked = fixture.profileRequests.count
+        fixture.time.advance(by: .seconds(0.3 * Self.interval))
+        try await engine.pass.run()
+        #expect(fixture.profileRequests.count == asked)
+        fixture.time.advance(by: .seconds(0.4 * Self.interval))
+        try await engine.pass.run()
+        #expect(fixture.profileRequests.count == asked + 1)
+        // That one is spent.
+        try await engine.pass.run()
+        fixture.time.advance(by: .seconds(60))
+        try await engine.pass.run()
+        #expect(fixture.profileRequests.count == asked + 1)
+        // What no request buys is left unspent.
+        let fixed = fixture.engine()
+        fixture.time.advance(by: .seconds(900))
+        try await fixed.pass.run()
+        #expect(fixture.profileRequests.count == asked + 1)
+    }
+
+    @Test func `what the provider says can't change before is not asked for before, however much it is read`()
+        async throws
+    {
+        let fixture = try Fixture()
+        let world = fixture.world
+        world.state.withLock {
+            $0.profileReply = { request in
+                guard case .success(var response) = Fixture.profile(request, world) else {
+                    return .failure(.cancelled)
+                }
+                response.fields["x-poll-interval"] = "72000"
+                return .success(response)
+            }
+        }
+        let engine = fixture.engine(plans: true)
+        let id = try await fixture.link("1")
+        _ = try await fixture.link("2")
+        let planner = try await planner(engine)
+        try await engine.pass.run()
+        let due = try #require(try await fixture.account(id).nextSyncAt)
+        #expect(due - fixture.time.now() >= .seconds(0.95 * 72_000))
+        let asked = fixture.profileRequests.count
+        for _ in 0..<100 {
+            fixture.time.advance(by: .seconds(500))
+            engine.reads.count(id, at: fixture.time.now())
+            await planner.flushReads()
+            try await engine.pass.run()
+        }
+        #expect(fixture.profileRequests.count == asked)
+        #expect(try await fixture.account(id).nextSyncAt == due)
+    }
+
+    @Test func `what callers take is not planned for a second time`() async throws {
+        let fixture = try Fixture()
+        let engine = fixture.engine(plans: true)
+        var ids: [AccountID] = []
+        for subject in 1...24 { ids.append(try await fixture.link("\(subject)")) }
+        let planner = try await planner(engine)
+        let alpha = try fixture.provider("alpha").id
+        try await engine.pass.run()
+        for _ in 0..<30 { await planner.tick() }
+        let quiet = try #require(planner.outlook(alpha)).price
+        await planner.tick()
+        #expect(abs(try #require(planner.outlook(alpha)).price - quiet) < 0.01 * quiet)
+        fixture.time.advance(by: .seconds(301))
+        for id in ids { #expect(try await engine.onDemand.sync(id, waitingAtMost: .seconds(5)) == .synced) }
+        await planner.tick()
+        #expect(try #require(planner.outlook(alpha)).price > 1.5 * quiet)
+    }
+
+    @Test func `a provider that refuses is planned less for, and one that is left alone is not priced`() async throws {
+        let fixture = try Fixture()
+        let engine = fixture.engine(plans: true)
+        for subject in 1...24 { try await fixture.link("\(subject)") }
+        let planner = try await planner(engine)
+        let provider = try fixture.provider("alpha")
+        let alpha = provider.id
+        try await engine.pass.run()
+        let budget = try #require(planner.outlook(alpha)).budget
+        let me = TransferRequest(.get, "https://api.alpha.example/me")
+        fixture.nextProfile(429)
+        _ = try await engine.client.send(me, to: provider, urgency: .callerWaits)
+        await planner.tick()
+        #expect(abs(try #require(planner.outlook(alpha)).budget - 0.7 * budget) < 0.01 * budget)
+        fixture.time.advance(by: .seconds(61))
+        for _ in 0..<5 {
+            fixture.nextProfile(503)
+            _ = try await engine.client.send(me, to: provider, urgency: .callerWaits)
+        }
+        let price = try #require(planner.outlook(alpha)).price
+        for _ in 0..<10 { await planner.tick() }
+        #expect(try #require(planner.outlook(alpha)).price == price)
     }
 }

@@ -142,7 +142,31 @@ import Transfer
         }
     }
 
+    @Test func `fresh=auto serves the copy that there is, whatever came of weighing it, and says what is believed`()
+        async throws
+    {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            let id = try await service.link(user: "42")
+            for (chance, text) in [(0.0714, "0.071"), (1, "1.000"), (0.9999, "1.000"), (0, "0.000"), (nil, nil)] {
+                service.world.state.withLock { $0.current = chance }
+                for target in ["/v1/accounts/\(id)/profile", "/v1/profiles/alpha/583231"] {
+                    let response = try await service.call("GET", target + "?fresh=auto", key: key)
+                    #expect(response.status == 200)
+                    #expect(response["profile-current"] == text)
+                }
+            }
+            let weighed = service.world.state.withLock { $0.weighed }
+            #expect(weighed.count == 10 && weighed.allSatisfy { $0 == (id, .milliseconds(800)) })
+            #expect(service.world.state.withLock { $0.syncs.isEmpty })
+            let plain = try await service.call("GET", "/v1/accounts/\(id)/profile", key: key)
+            #expect(plain["profile-current"] == nil)
+            #expect(service.world.state.withLock { $0.weighed.count } == 10)
+        }
+    }
+
     @Test(arguments: [
+        "fresh=1", "fresh=", "fresh=auto&max_age=5", "fresh=auto&fresh=auto",
         "max_age=-1", "max_age=x", "max_age=", "max_age=1&max_age=1", "max_age=99999999999999999999", "age=1",
     ])
     func `wrong ages are refused`(query: String) async throws {

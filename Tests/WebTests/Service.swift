@@ -46,6 +46,9 @@ struct Service: Sendable {
             /// The issuer's keys.
             var keys = #"{"keys":[]}"#
             var sync: SyncNowResult = .synced
+            var weighed: [(AccountID, Duration)] = []
+            /// What is believed of a copy after it was weighed.
+            var current: Double?
             var syncs: [(AccountID, Duration?)] = []
         }
         let state = Mutex(State())
@@ -148,6 +151,11 @@ struct Service: Sendable {
             let action = world.onSync.withLock { $0 }
             do { try await action?(account) } catch { return .pending }
             return world.state.withLock { $0.sync }
+        } ifWorthIt: { account, limit in
+            world.state.withLock { state in
+                state.weighed.append((account, limit))
+                return state.current
+            }
         }
         let planner =
             options.plans

@@ -52,6 +52,7 @@ struct DemoProvider: Sendable {
             clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private, keyID: keyID,
             resources: resources, clientAuthentication: clientKey.map { _ in "private_key_jwt" },
             // Manifests keep to what is polite at the real ones.
-            sync: InstanceConfiguration.SyncOverrides(minimumInterval: .seconds(10)))
+            // Who changes something and asks for a sync wants to see it.
+            sync: InstanceConfiguration.SyncOverrides(minimumInterval: .milliseconds(1)))
     }
 }

@@ -6,7 +6,7 @@ import Store
 import Sync
 
 /// Cached profiles. The plain read is the service's hot path: one look-up on the calling thread, the stored bytes out,
-/// nothing decoded and nothing awaited in between. Only `max_age` and a sync that was asked for go further.
+/// nothing decoded and nothing awaited in between. Only `max_age`, `fresh` and a sync that was asked for go further.
 struct ProfileRoutes: Sendable {
     let database: Database
     let catalog: ProviderCatalog
@@ -17,6 +17,8 @@ struct ProfileRoutes: Sendable {
 
     /// How long a read waits for a younger copy where the client does not say.
     static let waitDefault = 30
+    /// How long one waits that leaves it to the service whether it is worth that.
+    static let waitIfWorthIt: Duration = .milliseconds(800)
 
     /// GET /v1/accounts/{id}/profile
     func ofAccount(_ call: APIRequest) async throws -> Response {
@@ -72,9 +74,14 @@ struct ProfileRoutes: Sendable {
                 guard let seconds = Int(text), (0...31_536_000).contains(seconds) else { return nil }
                 return seconds
             }
+            let isLeftToUs = query.value("fresh", "must be auto") { $0 == "auto" ? true : nil } ?? false
+            if isLeftToUs, maximumAge != nil { query.refuse("fresh", "does not go with max_age") }
             try query.finish()
-            if let maximumAge, let document = found {
-                applied = try await makeYounger(document, than: .seconds(maximumAge), call)
+            if let document = found, maximumAge != nil || isLeftToUs {
+                applied =
+                    if let maximumAge { try await makeYounger(document, than: .seconds(maximumAge), call) } else {
+                        await makeYoungerIfWorthIt(document)
+                    }
                 found = try find()
             }
         }
@@ -109,6 +116,15 @@ struct ProfileRoutes: Sendable {
         return preferred.map { [.preferenceApplied: "wait=\($0)"] } ?? [:]
     }
 
+    /// Whatever comes of it, the copy that there is is served, with what is believed of it. Plain reads go without that
+    /// number: it would cost each of them another look-up, and the document is the same for all.
+    private func makeYoungerIfWorthIt(_ document: ProfileDocument) async -> HTTPFields {
+        guard let chance = await sync.ifWorthIt(document.accountID, Self.waitIfWorthIt) else { return [:] }
+        let thousandths = Int((min(max(chance, 0), 1) * 1000).rounded())
+        let digits = String(1000 + thousandths % 1000).dropFirst()
+        return [.profileCurrent: thousandths == 1000 ? "1.000" : "0.\(digits)"]
+    }
+
     private static let notFound = Problem(
         .notFound, .profileNotFound, "No such profile", detail: "Nothing is cached for that account.")
 
@@ -129,6 +145,11 @@ struct ProfileRoutes: Sendable {
         fields.append(HTTPField(name: .vary, value: "Authorization"))
         return fields
     }
+}
+
+extension HTTPField.Name {
+    /// The chance, 0 to 1, that the provider would answer with what is served.
+    static let profileCurrent = HTTPField.Name("Profile-Current")!
 }
 
 extension Problem {
