@@ -69,6 +69,11 @@ struct RouteList: Sendable {
         }
     }
 
+    /// The pattern that took a request; `nil` where none did, whatever the router calls that.
+    func pattern(_ endpoint: String?) -> String? {
+        endpoint.flatMap { endpoint in entries.contains { $0.path == endpoint } ? endpoint : nil }
+    }
+
     /// What a path can be asked for with; empty where nothing is there.
     func methods(at path: String) -> [HTTPRequest.Method] {
         let asked = path.split(separator: "/")

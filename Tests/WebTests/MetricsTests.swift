@@ -81,17 +81,42 @@ import Transfer
         }
     }
 
+    @Test func `a refusal, a limit and an answer that never came are told apart`() async throws {
+        try await Service.run { service in
+            let key = try await service.fullKey()
+            let id = try await service.link(user: "42")
+            func token(_ status: Int) async throws {
+                service.time.advance(by: .seconds(4000))
+                service.world.state.withLock { $0.token = (status, "{}") }
+                _ = try await service.call("POST", "/v1/accounts/\(id)/access-token", key: key)
+            }
+            try await token(429)
+            try await token(418)
+            service.world.state.withLock { $0.tokenFailure = .timedOut(host: "alpha.example") }
+            try await token(200)
+            let text = try await metrics(service)
+            for outcome in ["limited", "refused", "no_answer"] {
+                #expect(
+                    text[
+                        "rollcall_provider_requests_total",
+                        ["provider": "alpha", "route": "token", "outcome": outcome]] == 1, "\(outcome)")
+            }
+        }
+    }
+
     @Test func `without a key, without the names of anyone, and without a label that clients choose`() async throws {
         try await Service.run { service in
             let id = try await service.link(user: "alice@example.com", login: "octo-cat")
             let key = try await service.fullKey()
             _ = try await service.call("GET", "/v1/accounts/\(id)", key: key)
             _ = try await service.call("GET", "/v1/accounts/acc_nobody?access_token=EXAMPLE-access", key: key)
-            _ = try await service.client.send("BREW", "/EXAMPLE-path")
+            for method in ["BREW", "PROPFIND", "DELETE"] {
+                _ = try await service.client.send(method, "/EXAMPLE-path")
+            }
             _ = try await service.client.send("GET", "/v1/\(key)")
             let text = try await service.client.send("GET", "/metrics").text
             _ = try PrometheusText(text)
-            for secret in ["EXAMPLE", id.rawValue, "alice", "octo", key, "BREW", "127.0.0.1"] {
+            for secret in ["EXAMPLE", id.rawValue, "alice", "octo", key, "BREW", "PROPFIND", "127.0.0.1"] {
                 #expect(!text.contains(secret), "\(secret)")
             }
             #expect(try await service.client.send("HEAD", "/metrics").text.isEmpty)

@@ -36,9 +36,10 @@ struct Conventions: RouterMiddleware {
         }
         response.headers[.requestID] = context.requestID
         response.headers[.xContentTypeOptions] = "nosniff"
-        log(request, context, response, begun)
+        let route = routes.pattern(context.endpointPath)
+        log(request, context, response, route, begun)
         telemetry.answered(
-            method: request.method.rawValue, route: context.endpointPath, status: response.status.code,
+            method: request.method.rawValue, route: route, status: response.status.code,
             after: .now - begun)
         return response
     }
@@ -76,14 +77,16 @@ struct Conventions: RouterMiddleware {
         return response
     }
 
-    private func log(_ request: Request, _ context: WebContext, _ response: Response, _ begun: ContinuousClock.Instant)
-    {
+    private func log(
+        _ request: Request, _ context: WebContext, _ response: Response, _ route: String?,
+        _ begun: ContinuousClock.Instant
+    ) {
         accessLog.info(
             "request",
             metadata: {
                 var metadata: Logger.Metadata = [
                     "method": "\(request.method.rawValue)",
-                    "route": "\(context.endpointPath ?? "-")",
+                    "route": "\(route ?? "-")",
                     "status": "\(response.status.code)",
                     "milliseconds": "\((ContinuousClock.now - begun).wholeMicroseconds / 1000)",
                     "request_id": "\(context.requestID)",
