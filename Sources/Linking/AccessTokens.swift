@@ -17,6 +17,7 @@ package actor AccessTokens {
     private let database: Database
     private let catalog: ProviderCatalog
     private let refreshing: TokenRefresh
+    private let validation: TokenValidation
     private let time: any TimeSource
     private let logger: Logger
     private var underWay: [AccountID: Flight] = [:]
@@ -42,6 +43,7 @@ package actor AccessTokens {
         refreshing = TokenRefresh(
             database: database, client: client, servers: servers, revocations: revocations, owner: owner, time: time,
             logger: logger)
+        validation = TokenValidation(client: client, time: time, logger: logger)
     }
 
     /// A credential whose access token is good for at least `minTTL`, as far as the provider gives such tokens.
@@ -52,9 +54,19 @@ package actor AccessTokens {
     ///
     /// What comes back may have expired by this machine's clock: where such a token was only just issued, and where no
     /// refresh token is there to replace it. The clock alone ends no grant; the resource server says whether the token
-    /// is dead (`renew`).
+    /// is dead (`renew`). Where the provider wants tokens validated before they are used, it is asked.
     package func token(
         for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency = .callerWaits
+    ) async throws(AccessTokenError) -> StoredCredential {
+        let stored = try await unvalidated(for: account, provider: provider, minTTL: minTTL, urgency: urgency)
+        guard await validation.isRefused(stored, of: account, provider: provider, urgency: urgency) else {
+            return stored
+        }
+        return try await renew(after: stored, for: account, provider: provider, urgency: urgency)
+    }
+
+    private func unvalidated(
+        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency
     ) async throws(AccessTokenError) -> StoredCredential {
         let stored = try await refreshing.read(account)
         guard provider.refreshesTokens,

@@ -55,6 +55,11 @@ extension Manifest {
                 url: url($0.endpoint, "device_authorization.endpoint"), authenticated: $0.authenticated,
                 memberNames: $0.memberNames)
         }
+        let validation = tokenValidation.flatMap { rule in
+            url(rule.endpoint, "token.validation.endpoint").map {
+                TokenValidationRule(url: $0, scheme: rule.scheme, interval: rule.interval)
+            }
+        }
         let introspection = url(introspectionEndpoint, "introspection.endpoint")
         var signalRule = signals?.rule
         signalRule?.issuer = url(signals?.issuer, "signals.issuer")
@@ -88,7 +93,8 @@ extension Manifest {
             keptParameters: keptParameters, keptMembers: keptMembers, callbackParameterNames: callbackParameterNames,
             responseType: responseType == "omitted" ? nil : responseType,
             statePlace: statePlace, tokenDialect: dialect, refreshRotation: refreshRotation,
-            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling, grants: grants,
+            refreshTrigger: refreshTrigger, refreshAhead: refreshAhead, tokenSettling: tokenSettling,
+            tokenValidation: validation, grants: grants,
             dpop: dpop, applicationGrant: applicationGrant(values),
             limits: limits, syncPolicy: policy, userAgent: agent,
             deviceAuthorization: device, introspectionEndpoint: introspection,

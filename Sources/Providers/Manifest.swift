@@ -59,6 +59,7 @@ package struct Manifest: Sendable {
     let refreshTrigger: RefreshTrigger
     let refreshAhead: Duration
     let tokenSettling: Duration
+    let tokenValidation: Validation?
     let grants: [String]
     let revocation: Revocation
     let deviceAuthorization: DeviceAuthorizationKeys?
@@ -80,7 +81,7 @@ package struct Manifest: Sendable {
     var serverVariables: [Variable] {
         var templates = [
             issuer, authorizationEndpoint, tokenEndpoint, refreshEndpoint, exchangeEndpoint,
-            deviceAuthorization?.endpoint, introspectionEndpoint,
+            deviceAuthorization?.endpoint, introspectionEndpoint, tokenValidation?.endpoint,
         ]
         switch revocation {
         case .discovered, .none: break
@@ -90,6 +91,11 @@ package struct Manifest: Sendable {
         if case .endpoint(let endpoint) = pushing { templates.append(endpoint) }
         let used = Set((templates.compactMap { $0 } + requests.map(\.url)).flatMap(\.variables))
         return variables.filter { $0.pattern == nil && used.contains($0.name) }
+    }
+
+    var revokesWithSecret: Bool {
+        guard case .request(let request, _) = revocation else { return false }
+        return request.authentication == .basic
     }
 
     /// `ClientAssertionRule` before an instance's settings.
@@ -114,6 +120,13 @@ package struct Manifest: Sendable {
         var scopes: [Scope]
         var subject: URLTemplate?
         var scopesInAssertion: Bool
+    }
+
+    /// `TokenValidationRule` before an instance's settings.
+    struct Validation: Sendable {
+        var endpoint: URLTemplate?
+        var scheme: String
+        var interval: Duration
     }
 
     /// RFC 9126.

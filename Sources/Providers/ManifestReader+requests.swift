@@ -152,6 +152,13 @@ extension ManifestReader {
         return parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
+    mutating func readValidation(_ node: YAMLNode?) -> Manifest.Validation? {
+        guard let node else { return nil }
+        return Manifest.Validation(
+            endpoint: template(node["endpoint"], "token.validation.endpoint"),
+            scheme: node["authorization"]?.text ?? "Bearer", interval: node["interval"]?.time ?? .zero)
+    }
+
     mutating func readRevocation() -> Manifest.Revocation {
         guard let node = root["revocation"] else { return .discovered }
         if node.text != nil { return .none }

@@ -104,6 +104,7 @@ struct ManifestReader {
             refreshTrigger: token?["refresh"]?["trigger"]?.text.flatMap { RefreshTrigger(rawValue: $0) } ?? .expiry,
             refreshAhead: token?["refresh"]?["ahead"]?.time ?? .zero,
             tokenSettling: token?["refresh"]?["settling"]?.time ?? .zero,
+            tokenValidation: readValidation(token?["validation"]),
             grants: token?["grants"]?.texts.map(\.text) ?? ["authorization_code", "refresh_token"],
             revocation: readRevocation(),
             deviceAuthorization: readDeviceAuthorization(),

@@ -224,9 +224,20 @@ enum ManifestVocabulary {
             ]), "How an answer departs from RFC 6749 §5."),
         .init(
             "dpop", .choice(DPoP.Use.allCases.map(\.rawValue)),
-            "Whether tokens are bound to a key of the link (RFC 9449). Where absent: offered if the metadata document says so, else none."
+            "Whether tokens are bound to a key of the link (RFC 9449), and can then be handed to nobody; none where absent."
         ),
         .init("access_token_lifetime", .duration, "Assumed where the answer gives none."),
+        .init(
+            "validation",
+            .record([
+                .init("endpoint", .text(.url), required: true, "Answers 401 to a token that is dead."),
+                .init(
+                    "authorization", .choice(["Bearer", "bearer", "token", "OAuth"]),
+                    "The scheme before the access token; Bearer where absent."),
+                .init(
+                    "interval", .duration, required: true,
+                    "A token that was issued or validated longer ago is validated before it is used."),
+            ]), "A request that the provider wants before an access token is used, once an interval."),
         .init(
             "exchange", .record(extraRequest(grantType: true)),
             "A second request that exchanges the code's access token, the parameter access_token, for one that lasts."),
@@ -471,7 +482,9 @@ enum ManifestVocabulary {
                     .init("header", .text(.fieldName), "The field with the time,"),
                     .init("body", .text(.path), "or where the body has it."),
                     .init("unit", .choice(WaitUnit.allCases.map(\.rawValue)), required: true, "How it is written."),
-                ])), "Where the time to wait stands, besides Retry-After; the latest counts."),
+                ])),
+            "Where the time to wait stands, besides Retry-After; the latest counts. Retry-After itself, where it is not written as RFC 9110 has it."
+        ),
         .init(
             "usage",
             .record([

@@ -79,12 +79,13 @@ extension Provider {
         }.map { ($0.name, $0.requiredScopes) }
     }
 
-    /// How many requests a sync makes at most.
-    package var profileRequestCount: Int { mapping.requests.count }
+    /// How many requests a sync makes at most, but for renewals.
+    package var syncRequestCount: Int { mapping.requests.count + (tokenValidation == nil ? 0 : 1) }
 
-    /// Whether requests of that route carry an account's access token: those of the profile do.
+    /// Whether requests of that route carry an account's access token: those of the profile do, and validation.
     package func carriesAccessToken(route: String) -> Bool {
-        mapping.requests.contains { $0.name == route && !$0.carriesApplicationToken }
+        route == TokenValidationRule.route
+            || mapping.requests.contains { $0.name == route && !$0.carriesApplicationToken }
     }
 
     /// The requests of a profile in the manifest's order. One whose scope was not granted is left out where anything

@@ -5,9 +5,9 @@ extension Provider {
     package var configuredAddresses: [String] {
         var addresses = [
             issuer, endpoints.authorization, endpoints.token, tokenDialect.refresh.endpoint,
-            deviceAuthorization?.url,
-            introspectionEndpoint,
+            tokenDialect.exchange?.endpoint, tokenValidation?.url, deviceAuthorization?.url, introspectionEndpoint,
         ].compactMap(\.self)
+        if case .endpoint(let endpoint) = endpoints.pushing { addresses.append(endpoint) }
         switch endpoints.revocation {
         case .discovered, .none: break
         case .rfc7009(let endpoint, _): if let endpoint { addresses.append(endpoint) }

@@ -61,10 +61,12 @@ package struct Provider: Sendable {
     package let refreshAhead: Duration
     /// For so long after it was issued an access token that is refused may be good all the same.
     package let tokenSettling: Duration
+    /// What is asked before an access token is used; `nil` where nothing is.
+    package let tokenValidation: TokenValidationRule?
     /// By their names at the token endpoint (RFC 6749 §4.1.3, §6): without `refresh_token` no refresh is tried.
     package let grants: [String]
 
-    /// What manifest and instance say of binding tokens to keys; `nil` leaves it to the metadata document.
+    /// What manifest and instance say of binding tokens to keys; `nil` binds none, whatever the server offers.
     let dpop: DPoP.Use?
     /// How the application gets a token of its own; `nil` where it needs none.
     package let applicationGrant: ApplicationGrant?

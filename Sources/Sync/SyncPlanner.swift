@@ -215,7 +215,7 @@ package final class SyncPlanner: Sendable {
         return min(wanted, 0.8 * rate * rateShare / requestsEach(provider))
     }
 
-    private static func requestsEach(_ provider: Provider) -> Double { Double(max(provider.profileRequestCount, 1)) }
+    private static func requestsEach(_ provider: Provider) -> Double { Double(max(provider.syncRequestCount, 1)) }
 
     private static func bounds(_ provider: Provider, _ state: State) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
         SyncBounds.bounds(

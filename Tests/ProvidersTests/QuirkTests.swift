@@ -29,6 +29,22 @@ extension TransferRequest {
         TransferResponse(status: status, fields: ["content-type": type], body: Array(body.utf8))
     }
 
+    @Test func `quirk E15: a manifest says where tokens are validated, and how often`() throws {
+        let twitch = try #require(try provider("twitch").tokenValidation)
+        #expect(twitch.url == "https://id.twitch.tv/oauth2/validate")
+        #expect(twitch.scheme == "OAuth" && twitch.interval == .seconds(3600))
+        let example = try exampleProvider(
+            exampleManifest(replacing: [
+                ("refresh: {", "validation: {endpoint: \"{site}/check\", interval: 30m}\n  refresh: {")
+            ]))
+        let rule = try #require(example.tokenValidation)
+        #expect(example.syncRequestCount == 2 && example.configuredAddresses.contains("https://example.com/check"))
+        var bound = credential()
+        #expect(rule.request(for: bound).credentials.map(\.value) == ["Bearer " + bound.accessToken.reveal { $0 }])
+        bound.tokenType = "DPoP"
+        #expect(rule.request(for: bound).credentials.first?.value.hasPrefix("DPoP ") == true)
+    }
+
     // MARK: Authorization
 
     private func authorizationURL(_ changes: [(String, String)]) throws -> String {
