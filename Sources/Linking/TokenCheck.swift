@@ -36,7 +36,7 @@ package struct TokenCheck: Sendable {
     package func check(_ account: AccountID, provider: Provider) async throws(StoreError) -> Outcome {
         let server: AuthorizationServer
         do { server = try await servers.server(for: provider) } catch { return .unavailable(error.detail) }
-        guard server.introspectionEndpoint != nil, provider.client.authentication != .none else { return .notOffered }
+        guard server.introspectionEndpoint != nil, provider.client.authentication.proves else { return .notOffered }
         let stored: StoredCredential
         do {
             stored = try await tokens.token(

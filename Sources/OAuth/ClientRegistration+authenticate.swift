@@ -25,6 +25,7 @@ extension ClientRegistration {
                     + (clientSecret.map { [("client_secret", $0.reveal { $0 })] } ?? [])
             )
         case .none: return Proof(parameters: [("client_id", clientID)])
+        case .noneBasic: return Proof(field: Self.basicField(FormEncoding.encode(clientID), secret: ""))
         case .clientSecretJWT, .privateKeyJWT:
             var parameters = [(name: "client_id", value: clientID)]
             guard let token = assertion(at: endpoint, of: server, moment) else { return Proof(parameters: parameters) }
@@ -38,9 +39,12 @@ extension ClientRegistration {
         }
     }
 
-    /// Id and secret in `Authorization: Basic`. A client without secret has an empty password.
+    /// Id and secret in `Authorization: Basic`.
     func basicField(encode: (String) -> String) -> TransferRequest.CredentialField {
-        let secret = clientSecret?.reveal(encode) ?? ""
-        return .init(name: "Authorization", value: "Basic " + Base64.encode("\(encode(clientID)):\(secret)".utf8))
+        Self.basicField(encode(clientID), secret: clientSecret?.reveal(encode) ?? "")
+    }
+
+    private static func basicField(_ id: String, secret: String) -> TransferRequest.CredentialField {
+        .init(name: "Authorization", value: "Basic " + Base64.encode("\(id):\(secret)".utf8))
     }
 }

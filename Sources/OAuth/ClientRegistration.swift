@@ -44,7 +44,11 @@ package enum ClientAuthentication: String, Sendable, Hashable, CaseIterable {
     case privateKeyJWT = "private_key_jwt"
     /// `client_id` in the body, no secret.
     case none
+    /// Basic with `client_id` and an empty password, for public clients of servers that want Basic all the same.
+    case noneBasic = "none_basic"
 
-    package var needsSecret: Bool { self != .privateKeyJWT && self != .none }
+    /// Something proves who the client is.
+    package var proves: Bool { self != .none && self != .noneBasic }
+    package var needsSecret: Bool { proves && self != .privateKeyJWT }
     package var needsKey: Bool { self == .privateKeyJWT }
 }

@@ -16,7 +16,7 @@ package struct TokenIntrospection: Sendable, Equatable {
         accessToken: Secret, server: AuthorizationServer, client: ClientRegistration, dialect: TokenDialect,
         moment: Moment
     ) -> TransferRequest? {
-        guard let endpoint = server.introspectionEndpoint, client.authentication != .none else { return nil }
+        guard let endpoint = server.introspectionEndpoint, client.authentication.proves else { return nil }
         let plain = TokenDialect(requestFields: dialect.requestFields, parameterNames: dialect.parameterNames)
         return TokenEndpoint.request(
             to: endpoint, [("token", accessToken.reveal { $0 }), ("token_type_hint", "access_token")], server: server,

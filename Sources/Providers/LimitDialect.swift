@@ -76,11 +76,20 @@ extension ProviderLimits {
 }
 
 extension LimitDialect {
+    private var rewritesRetryAfter: Bool {
+        guard case .table(let table) = self else { return false }
+        return table.waits.contains { $0.field?.lowercased() == "retry-after" }
+    }
+
     func announcement(in response: TransferResponse, now: Timestamp) -> Announcement? {
         let fields = response.fields
-        let retryAfter = fields["retry-after"].flatMap { WaitUnit.retryAfter($0, now: now) }.flatMap {
-            $0 > now ? $0 : nil
-        }
+        // A table may say how it is written here.
+        let retryAfter =
+            rewritesRetryAfter
+            ? nil
+            : fields["retry-after"].flatMap { WaitUnit.retryAfter($0, now: now) }.flatMap {
+                $0 > now ? $0 : nil
+            }
         let said: Announcement? =
             switch self {
             case .ietf: IETFLimit.announcement(response, retryAfter: retryAfter, now: now)

@@ -54,9 +54,10 @@ import Transfer
         #expect(request.bodyText == code + "&client_id=client-EXAMPLE")
     }
 
-    @Test func `quirk C3: Basic without a secret has an empty password`() {
-        // base64("id:")
-        #expect(exchange(.example(.clientSecretBasic, id: "id", secret: nil)).authorization == "Basic aWQ6")
+    @Test func `quirk C3: a public client may send Basic with an empty password`() {
+        // base64("id:"); whatever the secret, there is none.
+        #expect(exchange(.example(.noneBasic, id: "id", secret: nil)).authorization == "Basic aWQ6")
+        #expect(exchange(.example(.noneBasic, id: "id", secret: "EXAMPLE")).authorization == "Basic aWQ6")
     }
 
     @Test(arguments: ClientAuthentication.allCases)

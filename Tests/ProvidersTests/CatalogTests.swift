@@ -200,7 +200,7 @@ private func errors(_ instance: InstanceConfiguration, manifest: String? = nil) 
         #expect(
             error.problems.map(\.message) == [
                 "providers.google.variables.tenant: the manifest google has no such variable; expected issuer",
-                "providers.google.client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_username, client_secret_bearer, client_secret_post, client_secret_jwt, private_key_jwt, none",
+                "providers.google.client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_username, client_secret_bearer, client_secret_post, client_secret_jwt, private_key_jwt, none, none_basic",
                 "providers.google.scopes: expected each to be a scope: printable ASCII without spaces and quotes",
                 "providers.google.scopes: expected openid among them, for the provider is an OpenID provider",
                 "providers.google.authorization.parameters.hd: expected a text on one line",

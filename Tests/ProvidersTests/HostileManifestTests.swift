@@ -76,7 +76,7 @@ private let breakages: [Breakage] = [
         #"token.grants[1]: expected one of authorization_code, refresh_token, found "password""#),
     Breakage(
         "client_secret_basic", "tls_client_auth", 8, 24,
-        #"client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_username, client_secret_bearer, client_secret_post, client_secret_jwt, private_key_jwt, none, found "tls_client_auth""#
+        #"client_authentication: expected one of client_secret_basic, client_secret_basic_raw, client_secret_username, client_secret_bearer, client_secret_post, client_secret_jwt, private_key_jwt, none, none_basic, found "tls_client_auth""#
     ),
     // Paths.
     Breakage("$.user.name", "$.user[", 17, 11, "profile.claims.name: $.user[ is no JSONPath (RFC 9535): "),

@@ -231,4 +231,16 @@ private func signal(
         let found = try signal(table, 429, ["X-Wait": value])
         #expect(found == LimitSignal(reach: .route, until: sampleTime + .milliseconds(Int64((wait ?? 60) * 1000))))
     }
+
+    @Test func `quirk G9: a table may say that Retry-After is in milliseconds`() throws {
+        let table = "limits: {dialect: {waits: [{header: Retry-After, unit: milliseconds}]}}"
+        for status in [429, 503] {
+            #expect(
+                try signal(table, status, ["Retry-After": "1500"])?.until ?? sampleTime
+                    == sampleTime + (status == 429 ? .milliseconds(1500) : .zero))
+        }
+        #expect(
+            try signal("limits: {dialect: retry_after}", 429, ["Retry-After": "15"])?.until == sampleTime + .seconds(15)
+        )
+    }
 }

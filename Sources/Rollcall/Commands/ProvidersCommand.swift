@@ -112,7 +112,7 @@ struct ProvidersCommand: AsyncParsableCommand {
         }
 
         private static func client(_ client: ClientRegistration) -> String {
-            if client.authentication == .none { return "The client id is there; the client is a public one" }
+            if !client.authentication.proves { return "The client id is there; the client is a public one" }
             guard client.authentication.needsKey, let key = client.signingKey else {
                 return "Client id and secret are there"
             }
