@@ -3,6 +3,7 @@ import Synchronization
 /// RFC 6749 §4.1.1 and §4.1.2: the authorization request, the page that asks, the response.
 extension Site {
     func authorize(_ call: Call) -> Reply {
+        if let page = rules.landingPage(call) { return page }
         guard let parameters = authorizationParameters(call) else {
             return errorPage(
                 "The request is not in the form that this site wants, or its request_uri is used or expired.",
@@ -44,7 +45,8 @@ extension Site {
             client: client, redirectURI: redirectURI, namesRedirectURI: named != nil, scopes: scopes,
             state: parameters["state"], nonce: parameters["nonce"], challenge: challenge,
             wantsOfflineAccess: parameters["access_type"] == "offline", prompt: parameters["prompt"],
-            loginHint: parameters["login_hint"], resources: resources,
+            loginHint: parameters["login_hint"], isPosted: parameters["response_mode"] == "form_post",
+            resources: resources,
             keyThumbprint: parameters["dpop_jkt"], createdAt: call.now)
         if let person = switches.autoConsent { return approve(draft, person: person, scopes: scopes, call) }
         if draft.prompt == "none" {
@@ -93,7 +95,8 @@ extension Site {
             if let device = draft.deviceCode { return decided(device, code: nil) }
             return .redirect(
                 draft.redirectURI,
-                rules.errorParameters(error) + (draft.state.map { [("state", $0)] } ?? [])
+                rules.errorParameters(error)
+                    + (rules.errorsLackState ? [] : draft.state.map { [("state", $0)] } ?? [])
                     + issuerParameter(switches, call))
         }
         if form["decision"] != "allow" {
@@ -113,21 +116,22 @@ extension Site {
     }
 
     private func approve(_ draft: GrantLedger.Draft, person: String, scopes: [String], _ call: Call) -> Reply {
-        let (code, switches) = state.withLock { state in
+        let (code, isFirst, switches) = state.withLock { state in
             let before = state.ledger.consented(.init(client: draft.client.id, person: person)) != nil
             state.counters.consents += 1
             let code = state.ledger.approve(
                 draft, person: person, scopes: scopes,
                 withRefreshToken: rules.wantsRefreshToken(draft, consentedBefore: before, switches: state.switches),
-                lifetime: state.switches.codeLifetime, now: call.now)
-            return (code, state.switches)
+                suffix: rules.codeSuffix, lifetime: state.switches.codeLifetime, now: call.now)
+            return (code, !before, state.switches)
         }
         if let device = draft.deviceCode { return decided(device, code: code) }
         let parameters =
             [(rules.codeParameter, code)] + (draft.state.map { [(rules.stateParameter, $0)] } ?? [])
             + rules.responseParameters(draft, scopes: scopes) + issuerParameter(switches, call)
         var reply: Reply
-        if let posted = rules.postedParameters {
+        let posted = rules.postedParameters(isFirstConsent: isFirst)
+        if let posted = posted ?? (draft.isPosted ? [:] : nil) {
             reply = .html(
                 200, ConsentPage.form(to: draft.redirectURI, parameters + posted.map { ($0.key, $0.value) }))
         } else {

@@ -82,6 +82,14 @@ struct ConsentPage {
             """
     }
 
+    /// An application that lives in its URL's fragment: everything behind the fragment's `?` goes to `path`.
+    static func landing(before path: String) -> String {
+        """
+        <!doctype html><title>Simulated landing</title><main data-request-in-fragment="\(escaped(path))"></main>
+        <script>location.replace("\(path)?" + location.hash.split("?").slice(1).join("?"))</script>
+        """
+    }
+
     private static func host(of uri: String) -> String {
         guard let scheme = uri.firstRange(of: "://") else { return uri }
         return String(uri[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" })

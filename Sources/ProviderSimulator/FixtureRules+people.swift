@@ -1,3 +1,4 @@
+import Crypto
 import Synchronization
 
 /// What a fixture site says of people: recorded bodies with the person's own words in them, and ID tokens.
@@ -36,7 +37,7 @@ extension FixtureRules {
             ("aud", .string(issued.holder.client)), ("sub", .string(person.id)), ("iat", .integer(now)),
             ("exp", .integer(now + 3600)),
         ]
-        if let nonce = issued.nonce { members.append(("nonce", .string(nonce))) }
+        if let nonce = issued.nonce, openID.returnsNonce { members.append(("nonce", .string(nonce))) }
         members += openID.claims.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }
         return try keys.sign(.object(members), flaw: call.idTokenFlaw)
     }
@@ -57,6 +58,16 @@ extension FixtureRules {
     }
 
     func rotateKeys(forgetting: Bool) throws { try keys.rotate(forgetting: forgetting) }
+
+    // MARK: Signals
+
+    func signal(about person: SimulatedPerson) -> SimulatedSignal? {
+        guard let signal = fixture.signal else { return nil }
+        let body = filled(signal.body, person)
+        let key = SymmetricKey(data: Array(signal.secret.utf8))
+        return SimulatedSignal(
+            fields: [("x-signature", hexadecimal(HMAC<SHA256>.authenticationCode(for: body, using: key)))], body: body)
+    }
 
     // MARK: Revocation in the provider's own way
 

@@ -9,6 +9,8 @@ extension FixtureRules {
         let names = own.parameters.map(\.name)
         if fixture.wantsSortedParameters, names != names.sorted() { return nil }
         if fixture.refusesEmptyParameters, own.parameters.contains(where: \.value.isEmpty) { return nil }
+        if fixture.requiredAuthorizationParameters.contains(where: { own[$0.key] != $0.value }) { return nil }
+        if fixture.postedParameters != nil, own["response_mode"] != "form_post" { return nil }
         guard let form = standard(own, fixture.parameterNames), form["response_type"] == fixture.responseType else {
             return nil
         }
@@ -25,7 +27,15 @@ extension FixtureRules {
 
     var codeParameter: String { fixture.codeName }
     var stateParameter: String { fixture.stateName }
-    var postedParameters: [String: String]? { fixture.postedParameters }
+    var codeSuffix: String { fixture.codeSuffix }
+    var errorsLackState: Bool { fixture.errorsLackState }
+    func postedParameters(isFirstConsent: Bool) -> [String: String]? {
+        fixture.postsOnce && !isFirstConsent ? fixture.postedParameters.map { _ in [:] } : fixture.postedParameters
+    }
+    func landingPage(_ call: Call) -> Reply? {
+        guard let path = fixture.landingPath, call.path == path else { return nil }
+        return .html(200, ConsentPage.landing(before: "/\(site)\(fixture.authorizationPath)"))
+    }
     var wantsState: Bool { fixture.wantsState }
 
     // MARK: Tokens

@@ -10,11 +10,12 @@ struct FixtureRules: SiteRules {
 
     func endpoint(_ method: String, _ path: Substring) -> SimulatedEndpoint? {
         switch (method, String(path)) {
-        case ("GET", fixture.authorizationPath): .authorize
+        case ("GET", fixture.authorizationPath), ("GET", fixture.landingPath): .authorize
         case ("POST", "/consent"): .consent
         case (_, let path) where tokenForm(method, path) != nil: .token
         case ("POST", fixture.revocationPath): .revocation
         case (fixture.revocationRequest?.method, fixture.revocationRequest?.path): .revocation
+        case ("GET", fixture.validationPath): .validation
         case ("GET", fixture.openID.map { $0.issuerPath + "/.well-known/openid-configuration" }): .metadata
         case ("GET", fixture.openID.map { _ in "/keys" }): .keys
         case (_, let path) where fixture.resources["\(method) \(path)"] != nil: .profile
@@ -25,12 +26,17 @@ struct FixtureRules: SiteRules {
 
     // MARK: Authorization
 
-    func scopes(requested text: String) -> [String]? { text.split(separator: fixture.scopeSeparator).map(String.init) }
+    func scopes(requested text: String) -> [String]? {
+        let scopes = text.split(separator: fixture.scopeSeparator).map(String.init)
+        return scopes.contains(where: fixture.refusedScopes.contains) ? nil : scopes
+    }
     var bulkScopes: String { "" }
     func meaning(of scope: String) -> String { scope }
     func isOptional(_ scope: String) -> Bool { false }
     var redirectsOnMismatch: Bool { false }
-    func responseParameters(_ draft: GrantLedger.Draft, scopes: [String]) -> [(String, String)] { [] }
+    func responseParameters(_ draft: GrantLedger.Draft, scopes: [String]) -> [(String, String)] {
+        fixture.answerParameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
     func errorParameters(_ error: String) -> [(String, String)] { [("error", error)] }
     func silentError(isSignedIn: Bool) -> String? { nil }
     func issuer(base: String) -> String { "\(base)/\(site)" }
@@ -44,7 +50,9 @@ struct FixtureRules: SiteRules {
 
     func wantsRefreshToken(
         _ draft: GrantLedger.Draft, consentedBefore: Bool, switches: SimulatorSwitches
-    ) -> Bool { switches.accessTokenLifetime != nil }
+    ) -> Bool {
+        switches.accessTokenLifetime != nil && (fixture.offlineScope.map(draft.scopes.contains) ?? true)
+    }
 
     func refusal(of call: Call, _ form: Form) -> TokenRefusal? {
         for (name, value) in fixture.requiredTokenFields where call.field(name) != value {
@@ -107,7 +115,8 @@ struct FixtureRules: SiteRules {
     }
 
     private func reply(_ body: SimulatedFixtureSite.Body) -> Reply {
-        Reply(body.status, fields: [("content-type", body.contentType)], body: body.bytes)
+        let fields = body.fields.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
+        return Reply(body.status, fields: [("content-type", body.contentType)] + fields, body: body.bytes)
     }
 
     func other(_ endpoint: SimulatedEndpoint, _ site: Site, _ call: Call) -> Reply {
@@ -115,6 +124,7 @@ struct FixtureRules: SiteRules {
         case .metadata: return .json(200, metadata(call.base))
         case .keys:
             do { return .json(200, try keys.document()) } catch { return .text(500, "The keys could not be made.") }
+        case .validation: return site.validate(call)
         default: break
         }
         if let way = fixture.revocationRequest, way.path == call.path { return revoke(way, site, call) }
@@ -157,16 +167,19 @@ struct FixtureRules: SiteRules {
                 return .json(400, ["error": .string("the field \(name) is missing or wrong")])
             }
         }
+        for (name, value) in fixture.requiredParameters where call.parameters[name] != value {
+            return .json(400, ["error": .string("the parameter \(name) is missing or wrong")])
+        }
         let body = filled(fixture.resources["\(call.method) \(call.path)"] ?? [], bearer.person)
-        return tagged(
-            Reply(200, fields: [("content-type", "application/json; charset=utf-8")], body: body), switches, call)
+        return tagged(Reply(200, fields: [("content-type", fixture.resourceType)], body: body), switches, call)
     }
 
     func limitKey(_ bearer: Bearer, _ endpoint: SimulatedEndpoint) -> String { bearer.token }
     func limitFields(_ use: RequestWindows.Use?, _ call: Call) -> [(name: String, value: String)] { [] }
 
     func limited(_ hit: LimitHit, _ call: Call) -> Reply {
-        .json(
+        if let answer = fixture.limitAnswer { return reply(answer(.init(wait: hit.wait, now: call.now))) }
+        return .json(
             hit.status ?? 429, ["error": "too_many_requests"],
             fields: [("retry-after", hit.retryAfter ?? String((hit.wait + 999) / 1000))])
     }

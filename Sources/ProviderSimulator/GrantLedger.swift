@@ -16,6 +16,8 @@ struct GrantLedger: Sendable {
         var wantsOfflineAccess: Bool
         var prompt: String?
         var loginHint: String?
+        /// The response is a form that the browser posts (OAuth 2.0 Form Post Response Mode).
+        var isPosted = false
         /// RFC 8707: token requests may name these and no others.
         var resources: [String] = []
         /// The key that the code is bound to (RFC 9449 §10).
@@ -60,6 +62,8 @@ struct GrantLedger: Sendable {
         var expiresAt: Int64?
         /// Requests that are still refused with it (quirk E16).
         var refusals: Int
+        /// Of its issue, at first (quirk E15).
+        var validatedAt: Int64
     }
 
     struct RefreshToken: Sendable {
@@ -99,10 +103,11 @@ struct GrantLedger: Sendable {
     func consented(_ holder: Holder) -> Set<String>? { consents[holder] }
 
     mutating func approve(
-        _ draft: Draft, person: String, scopes: [String], withRefreshToken: Bool, lifetime: Int, now: Int64
+        _ draft: Draft, person: String, scopes: [String], withRefreshToken: Bool, suffix: String = "", lifetime: Int,
+        now: Int64
     ) -> String {
         if codes.count > 10_000 { codes = codes.filter { now - $0.value.issuedAt < Int64(lifetime) * 1000 } }
-        let code = "EXAMPLE-code-" + generator.text(22)
+        let code = "EXAMPLE-code-" + generator.text(22) + suffix
         consents[Holder(client: draft.client.id, person: person), default: []].formUnion(scopes)
         codes[code] = Code(
             draft: draft, person: person, scopes: scopes, issuedAt: now, withRefreshToken: withRefreshToken)
@@ -217,6 +222,8 @@ struct GrantLedger: Sendable {
         return (found, family.holder)
     }
 
+    mutating func noteValidation(of token: String, now: Int64) { accessTokens[token]?.validatedAt = now }
+
     /// Takes one refusal off a token; returns whether it had one left.
     mutating func takeRefusal(_ token: String) -> Bool {
         guard let left = accessTokens[token]?.refusals, left > 0 else { return false }
@@ -297,7 +304,7 @@ struct GrantLedger: Sendable {
         let access = texts.accessToken(using: &generator)
         accessTokens[access] = AccessToken(
             family: family, scopes: scopes, issuedAt: now,
-            expiresAt: switches.accessTokenLifetime.map { now + Int64($0) * 1000 }, refusals: 0)
+            expiresAt: switches.accessTokenLifetime.map { now + Int64($0) * 1000 }, refusals: 0, validatedAt: now)
         families[family]?.accessTokens.append(access)
         var issued = IssuedTokens(
             accessToken: access, accessLifetime: switches.accessTokenLifetime, scopes: scopes, holder: holder)

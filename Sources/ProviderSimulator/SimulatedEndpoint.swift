@@ -25,6 +25,8 @@ package enum SimulatedEndpoint: String, Sendable, CaseIterable, Codable {
     case authorization
     /// Discord's `/oauth2/userinfo`.
     case userinfo
+    /// Says whether an access token is good (quirk E15).
+    case validation
     /// What an OpenID provider tells applications of its people.
     case directory
     /// The discovery document.

@@ -8,6 +8,8 @@ package struct SimulatedFixtureSite: Sendable {
     package var tokenPath: String
     /// RFC 7009; `nil` where the provider has none.
     package var revocationPath: String?
+    /// Answers whether an access token is good (quirk E15).
+    package var validationPath: String?
     /// The provider's own way of taking tokens back, where it has one.
     package var revocationRequest: RevocationRequest?
     /// Bodies of JSON by method and path: `GET /users/@me`. Queries are not looked at. `{{id}}`, `{{name}}`,
@@ -31,9 +33,26 @@ package struct SimulatedFixtureSite: Sendable {
     /// What the authorization response calls the code, and state.
     package var codeName = "code"
     package var stateName = "state"
+    /// Returns no `state` with an error (quirk B5).
+    package var errorsLackState = false
+    /// Ends every code: characters that a query has to encode (quirk B7).
+    package var codeSuffix = ""
+    /// Besides `code` and `state` (quirk B2).
+    package var answerParameters: [String: String] = [:]
     /// The authorization response comes as a form that the browser posts, with these parameters besides its own
-    /// (OAuth 2.0 Form Post Response Mode).
+    /// (OAuth 2.0 Form Post Response Mode); a request that does not ask for that is refused.
     package var postedParameters: [String: String]?
+    /// The posted parameters come with a person's first consent alone (quirk B4).
+    package var postsOnce = false
+    /// A page that takes the authorization request from its own URL's fragment, and leads on to `authorizationPath`
+    /// (quirk A14).
+    package var landingPath: String?
+    /// Parameters that authorization requests must have, with these values.
+    package var requiredAuthorizationParameters: [String: String] = [:]
+    /// A request for any of these is refused with `invalid_scope` (quirk E18).
+    package var refusedScopes: Set<String> = []
+    /// Refresh tokens come with this scope alone, as offline access does.
+    package var offlineScope: String?
     package var wantsSortedParameters = false
     package var refusesEmptyParameters = false
     /// How the code exchange comes.
@@ -52,6 +71,10 @@ package struct SimulatedFixtureSite: Sendable {
     /// Fields that requests for resources must carry beside the token, by name in lower case; `{client_id}` stands for
     /// the client that holds the token.
     package var requiredFields: [String: String] = [:]
+    /// Parameters that requests for resources must have in their query.
+    package var requiredParameters: [String: String] = [:]
+    /// Of the recorded bodies.
+    package var resourceType = "application/json; charset=utf-8"
     /// The same for token requests, without places.
     package var requiredTokenFields: [String: String] = [:]
     /// Parameters that token requests must have; an empty value stands for any.
@@ -63,6 +86,10 @@ package struct SimulatedFixtureSite: Sendable {
     package var tokenResponse: (@Sendable (TokenMembers) -> Body)?
     /// Recorded refusals in place of the standards' own.
     package var refusals: [Refusal: Body] = [:]
+    /// Says that there were too many requests, and how long to wait.
+    package var limitAnswer: (@Sendable (Limit) -> Body)?
+    /// The site tells of consent that was taken back (quirk V1).
+    package var signal: Signal?
 
     package enum TokenPlace: Sendable {
         /// Lower case.
@@ -113,11 +140,14 @@ package struct SimulatedFixtureSite: Sendable {
         package var userinfoPath: String?
         /// Besides those of the person: `tid`.
         package var claims: [String: String]
+        /// False for a server that leaves `nonce` out of its ID tokens (quirk A17).
+        package var returnsNonce: Bool
 
         package init(
             issuerPath: String = "", documentIssuerPath: String? = nil, tokenIssuerPath: String? = nil,
-            userinfoPath: String? = nil, claims: [String: String] = [:]
+            userinfoPath: String? = nil, claims: [String: String] = [:], returnsNonce: Bool = true
         ) {
+            self.returnsNonce = returnsNonce
             self.issuerPath = issuerPath
             self.documentIssuerPath = documentIssuerPath
             self.tokenIssuerPath = tokenIssuerPath
@@ -165,12 +195,36 @@ package struct SimulatedFixtureSite: Sendable {
     package struct Body: Sendable {
         package var status: Int
         package var contentType: String
+        /// Further fields, by name in lower case.
+        package var fields: [String: String]
         package var bytes: [UInt8]
 
-        package init(status: Int = 200, contentType: String = "application/json", bytes: [UInt8]) {
+        package init(
+            status: Int = 200, contentType: String = "application/json", fields: [String: String] = [:], bytes: [UInt8]
+        ) {
             self.status = status
             self.contentType = contentType
+            self.fields = fields
             self.bytes = bytes
+        }
+    }
+
+    /// A limit that was run into. Times in milliseconds.
+    package struct Limit: Sendable {
+        package var wait: Int64
+        /// Since 1970.
+        package var now: Int64
+    }
+
+    /// HMAC-SHA-256 over the body, in `x-signature`.
+    package struct Signal: Sendable {
+        package var secret: String
+        /// JSON, with places as in `resources`.
+        package var body: [UInt8]
+
+        package init(secret: String, body: [UInt8]) {
+            self.secret = secret
+            self.body = body
         }
     }
 

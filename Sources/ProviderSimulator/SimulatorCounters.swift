@@ -30,6 +30,8 @@ package struct SimulatorCounters: Sendable, Codable, Equatable {
     /// Tokens issued to applications themselves.
     package var applicationTokens = 0
     package var limited = 0
+    /// Uses of access tokens that were refused for want of validation.
+    package var unvalidatedUses = 0
     package var faultsMet = 0
 
     // What is held now.

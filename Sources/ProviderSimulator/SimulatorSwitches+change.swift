@@ -7,11 +7,13 @@ extension SimulatorSwitches {
             case accessTokenLifetime, refreshTokenLifetime, codeLifetime, deviceCodeLifetime, deviceInterval,
                 rotatesRefreshTokens, reuseRevokesFamily,
                 reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
-                acceptsBasic, acceptsPost, decodesBasic, offersPushedRequests, requiresPushedRequests,
+                acceptsBasic, acceptsPost, publicClientsUseBasic, secretIsUsername, decodesBasic, offersPushedRequests,
+                requiresPushedRequests,
                 offersDpop, requiresDpop, demandsProofNonces,
                 pushedRequestLifetime, resources, requiresAssertions, assertionIssuer, assertionAudience,
                 requiresKeyId, requiresUserAgent, sendsEtags, sendsScope,
-                refreshedTokenRefusals, tokensPerGrantMax, tokenLimit, clientLimit, invalidRequestLimit, autoConsent,
+                refreshedTokenRefusals, tokensPerGrantMax, validationInterval, tokenLimit, clientLimit,
+                invalidRequestLimit, autoConsent,
                 latency
         }
 
@@ -29,6 +31,8 @@ extension SimulatorSwitches {
         var sendsIssuer: Bool?
         var acceptsBasic: Bool?
         var acceptsPost: Bool?
+        var publicClientsUseBasic: Bool?
+        var secretIsUsername: Bool?
         var decodesBasic: Bool?
         var offersPushedRequests: Bool?
         var requiresPushedRequests: Bool?
@@ -48,6 +52,8 @@ extension SimulatorSwitches {
         var sendsScope: Bool?
         var refreshedTokenRefusals: Int?
         var tokensPerGrantMax: Int?
+        /// 0 is none.
+        var validationInterval: Int?
         /// A count of 0 is no limit.
         var tokenLimit: SimulatedLimit?
         var clientLimit: SimulatedLimit?
@@ -78,6 +84,8 @@ extension SimulatorSwitches {
             set(sendsIssuer, \.sendsIssuer)
             set(acceptsBasic, \.acceptsBasic)
             set(acceptsPost, \.acceptsPost)
+            set(publicClientsUseBasic, \.publicClientsUseBasic)
+            set(secretIsUsername, \.secretIsUsername)
             set(decodesBasic, \.decodesBasic)
             set(offersPushedRequests, \.offersPushedRequests)
             set(requiresPushedRequests, \.requiresPushedRequests)
@@ -94,6 +102,9 @@ extension SimulatorSwitches {
             set(refreshedTokenRefusals, \.refreshedTokenRefusals)
             set(tokensPerGrantMax, \.tokensPerGrantMax)
             set(latency, \.latency)
+            if let validationInterval {
+                switches.validationInterval = validationInterval == 0 ? nil : validationInterval
+            }
             if let tokenLimit { switches.tokenLimit = tokenLimit.count == 0 ? nil : tokenLimit }
             if let clientLimit { switches.clientLimit = clientLimit.count == 0 ? nil : clientLimit }
             if let invalidRequestLimit {

@@ -24,6 +24,10 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var sendsIssuer = false
     package var acceptsBasic = true
     package var acceptsPost = true
+    /// Clients without a secret send Basic with an empty password, and nothing else is taken (quirk C3).
+    package var publicClientsUseBasic = false
+    /// Basic holds the secret as its user name and no password (quirk C5).
+    package var secretIsUsername = false
     /// Id and secret of HTTP Basic are form-decoded, as RFC 6749 §2.3.1 has it.
     package var decodesBasic = true
     /// The metadata document names an endpoint for pushed authorization requests (RFC 9126).
@@ -58,6 +62,8 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var refreshedTokenRefusals = 0
     /// Live tokens of one kind per person, client and scope; past it the oldest ends. 0 is without end.
     package var tokensPerGrantMax = 0
+    /// Seconds; a resource refuses an access token that was neither issued nor validated within so long (quirk E15).
+    package var validationInterval: Int?
     /// Of one token, or of one person where the site counts so; `nil` announces a limit and never reaches it.
     package var tokenLimit: SimulatedLimit?
     /// Of the whole site: every endpoint that programs call.

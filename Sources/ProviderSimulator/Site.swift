@@ -109,6 +109,13 @@ final class Site: Sendable {
         state.withLock { state in
             guard let token = rules.accessToken(in: call) else { return .refused(rules.unauthorized(call)) }
             guard let bearer = bearer(token, &state, call) else { return .refused(rules.unauthorized(call)) }
+            if let interval = state.switches.validationInterval,
+                let validatedAt = state.ledger.accessTokens[token]?.validatedAt,
+                call.now - validatedAt > Int64(interval) * 1000
+            {
+                state.counters.unvalidatedUses += 1
+                return .refused(.json(403, ["error": "the token was not validated of late"]))
+            }
             guard let limit = state.switches.tokenLimit, !bearer.isBulk else {
                 return .granted(bearer, nil, state.switches)
             }
@@ -118,6 +125,24 @@ final class Site: Sendable {
             }
             return .granted(bearer, use, state.switches)
         }
+    }
+
+    /// Whether the token in `Authorization` is good; its use counts as validated from now on.
+    func validate(_ call: Call) -> Reply {
+        let holder = state.withLock { state -> Bearer? in
+            guard let token = call.token(schemes: rules.tokenSchemes + ["oauth"]),
+                let bearer = bearer(token, &state, call)
+            else { return nil }
+            state.ledger.noteValidation(of: token, now: call.now)
+            return bearer
+        }
+        guard let holder else { return .json(401, ["status": 401, "message": "invalid access token"]) }
+        return .json(
+            200,
+            [
+                "client_id": .string(holder.client), "login": .string(holder.person.username),
+                "scopes": .strings(holder.scopes), "user_id": .string(holder.person.id),
+            ])
     }
 
     func bearer(_ token: String, _ state: inout SiteState, _ call: Call) -> Bearer? {

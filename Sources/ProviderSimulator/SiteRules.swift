@@ -41,8 +41,13 @@ protocol SiteRules: TokenTexts, Sendable {
     func isRegistered(_ redirectURI: String, for client: SimulatedClient) -> Bool
     var codeParameter: String { get }
     var stateParameter: String { get }
+    var codeSuffix: String { get }
+    /// An error goes back without the request's `state`.
+    var errorsLackState: Bool { get }
+    /// A page before the authorization endpoint, where this is the call for it.
+    func landingPage(_ call: Call) -> Reply?
     /// Where the browser posts the authorization response: what it brings besides; `nil` where it comes in a query.
-    var postedParameters: [String: String]? { get }
+    func postedParameters(isFirstConsent: Bool) -> [String: String]?
     /// The code exchange must repeat the `state` of the authorization request.
     var wantsState: Bool { get }
     func readTokenRequest(_ call: Call) -> Form?
@@ -73,6 +78,8 @@ protocol SiteRules: TokenTexts, Sendable {
 
     /// Everything that is neither of the common endpoints nor a resource: revocation, metadata, keys.
     func other(_ endpoint: SimulatedEndpoint, _ site: Site, _ call: Call) -> Reply
+    /// What the site says by itself when a person takes their consent back; `nil` where it says nothing.
+    func signal(about person: SimulatedPerson) -> SimulatedSignal?
     /// Signs with a new key from now on; nothing where the site signs nothing.
     func rotateKeys(forgetting: Bool) throws
 }
@@ -84,7 +91,10 @@ extension SiteRules {
     }
     var codeParameter: String { "code" }
     var stateParameter: String { "state" }
-    var postedParameters: [String: String]? { nil }
+    var codeSuffix: String { "" }
+    var errorsLackState: Bool { false }
+    func landingPage(_ call: Call) -> Reply? { nil }
+    func postedParameters(isFirstConsent: Bool) -> [String: String]? { nil }
     var wantsState: Bool { false }
     func readTokenRequest(_ call: Call) -> Form? {
         if call.hasFormBody { return call.form }
@@ -95,6 +105,7 @@ extension SiteRules {
     func accessToken(in call: Call) -> String? { call.token(schemes: tokenSchemes) }
     func refusal(of call: Call, _ form: Form) -> TokenRefusal? { nil }
     func rotateKeys(forgetting: Bool) throws {}
+    func signal(about person: SimulatedPerson) -> SimulatedSignal? { nil }
     var devicePage: String { "/device" }
     var verificationMember: String { "verification_uri" }
     func takesUserAgent(_ value: String, at endpoint: SimulatedEndpoint) -> Bool { !value.isEmpty }

@@ -70,6 +70,12 @@ extension Site {
         let (clients, switches) = state.withLock { ($0.clients, $0.switches) }
         if let basic = call.token(schemes: ["basic"]) {
             guard switches.acceptsBasic else { return .failure(.invalidClient) }
+            if switches.secretIsUsername {
+                guard let client = Self.client(secretAsUsername: basic, form, clients) else {
+                    return .failure(.invalidClient)
+                }
+                return .success(client)
+            }
             if form["client_secret"] != nil || form["client_assertion"] != nil {
                 return .failure(.invalidRequest("the client authenticates in two ways"))
             }
@@ -96,9 +102,24 @@ extension Site {
             let signer = form["client_secret"].flatMap { self.client(assertion: $0, call) }
             return signer?.id == id ? .success(client) : .failure(.invalidClient)
         }
+        if switches.secretIsUsername || switches.publicClientsUseBasic && client.secret.isEmpty {
+            return .failure(.invalidClient)
+        }
         guard rules.proves(client, form) else { return .failure(.invalidClient) }
         if !switches.acceptsPost, !client.secret.isEmpty { return .failure(.invalidClient) }
         return .success(client)
+    }
+
+    /// The secret alone tells who it is (quirk C5).
+    private static func client(
+        secretAsUsername basic: String, _ form: Form, _ clients: [String: SimulatedClient]
+    ) -> SimulatedClient? {
+        guard let (secret, password) = BasicCredentials.read(basic, isFormEncoded: false), password.isEmpty,
+            form["client_secret"] == nil, form["client_assertion"] == nil
+        else { return nil }
+        return clients.values.first { client in
+            !client.secret.isEmpty && client.secret == secret && form["client_id"] ?? client.id == client.id
+        }
     }
 
     private func issue(
@@ -108,7 +129,7 @@ extension Site {
         case "authorization_code": exchange(form, client, thumbprint, &state, call)
         case "refresh_token": refresh(form, client, thumbprint, &state, call)
         case "access_token_renewal": renew(form, client, &state, call)
-        case "urn:ietf:params:oauth:grant-type:device_code": exchangeDevice(form, client, &state, call)
+        case "urn:ietf:params:oauth:grant-type:device_code": exchangeDevice(form, client, thumbprint, &state, call)
         case nil: .failure(.invalidRequest("grant_type is missing"))
         default: .failure(.unsupportedGrantType)
         }
@@ -158,14 +179,16 @@ extension Site {
     }
 
     private func exchangeDevice(
-        _ form: Form, _ client: SimulatedClient, _ state: inout SiteState, _ call: Call
+        _ form: Form, _ client: SimulatedClient, _ thumbprint: String?, _ state: inout SiteState, _ call: Call
     ) -> Result<IssuedTokens, TokenRefusal> {
         guard let text = form["device_code"] else { return .failure(.invalidRequest("device_code is missing")) }
         switch takeDevice(text, client: client, &state, call) {
         case .failure(let refusal): return .failure(.device(refusal))
         case .success(let text):
             guard let (code, _) = state.ledger.use(text) else { return .failure(.device(.unknown)) }
-            return .success(state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now))
+            var issued = state.ledger.issue(for: text, code, switches: state.switches, texts: rules, now: call.now)
+            if let thumbprint { state.ledger.bind(&issued, to: thumbprint) }
+            return .success(issued)
         }
     }
 

@@ -50,6 +50,26 @@ import Testing
         }
     }
 
+    @Test func `quirk E15: a token is refused that was neither issued nor validated within the hour`() async throws {
+        try await run({ $0.validationPath = "/validate" }) { journey in
+            let turned = await journey.control(
+                #"{"site":"fixture/example","switches":{"validation_interval":3600,"access_token_lifetime":86400}}"#)
+            #expect(turned.status == 200, "\(turned.text)")
+            let access = try #require(try await journey.link()["access_token"])
+            journey.clock.advance(seconds: 3600)
+            #expect(await journey.profile(access).status == 200)
+            journey.clock.advance(seconds: 1)
+            #expect(await journey.profile(access).status == 403)
+            for (token, status) in [("x", 401), (access, 200)] {
+                let answer = await journey.client.get(
+                    "/fixture/example/validate", ["authorization": "OAuth \(token)"])
+                #expect(answer.status == status)
+            }
+            #expect(await journey.profile(access).status == 200)
+            #expect(journey.counters.unvalidatedUses == 1 && journey.counters[.validation].requests == 2)
+        }
+    }
+
     @Test func `says things in a provider's own way`() async throws {
         try await run({
             $0.scopeSeparator = ","

@@ -23,6 +23,7 @@ enum PlayedManifests {
                 site in
                 site.openID = .init(claims: ["email": "EXAMPLE@privaterelay.example", "email_verified": "true"])
                 site.revocationPath = "/auth/revoke"
+                site.postsOnce = true
                 site.postedParameters = ["user": #"{"name":{"firstName":"Mira","lastName":"Example"}}"#]
                 site.switches.acceptsBasic = false
                 site.switches.requiresAssertions = true
@@ -142,6 +143,8 @@ enum PlayedManifests {
                 site.revocationPath = "/oauth2/revoke"
                 site.switches.acceptsBasic = false
                 site.requiredFields = ["client-id": "{client_id}"]
+                site.validationPath = "/oauth2/validate"
+                site.switches.validationInterval = 3600
                 site.resources["GET /helix/users"] = try body(
                     id, "helix_users", [["data", "0", "display_name"]: "{{name}}"])
                 site.refusals = [

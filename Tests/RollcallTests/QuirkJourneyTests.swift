@@ -12,40 +12,12 @@ import Testing
         _ manifest: String, _ site: SimulatedFixtureSite, refreshes: Bool = true, revokes: Bool = true,
         expectRefreshes: Int = 0
     ) async throws {
-        let folder = try TemporaryFolder()
-        try FileManager.default.createDirectory(
-            atPath: folder.path("manifests"), withIntermediateDirectories: true)
-        try manifest.write(
-            toFile: folder.path("manifests/\(site.name).yaml"), atomically: true, encoding: .utf8)
-        var site = site
-        site.people = [
-            SimulatedPerson(
-                site: .fixture(site.name), id: "90071992547409931", username: "mira", name: "Mira Example")
-        ]
-        var provider = DemoProvider(id: site.name, site: .fixture(site.name))
-        provider.fixture = site
-        provider.variables = ["site"]
-        provider.refreshes = refreshes
-        provider.revokes = revokes
-        // Its public URL names the port before it listens, and another program may be quicker to take it.
-        for attempt in 1... {
-            do {
-                let world = try await DemoWorld(
-                    [provider], folder: folder.path("data\(attempt)"), port: freePort(), simulatorPort: 0,
-                    logLevel: "critical", syncInterval: "6h", manifestsDirectory: folder.path("manifests"))
-                try await world.makeJourney { _ in }
-                #expect(world.simulator.counters(of: provider.site).refreshes >= expectRefreshes)
-                return
-            } catch let failure as ListenFailure {
-                guard attempt < 5, failure.description.contains("is in use") else { throw failure }
-            }
+        try await QuirkWorld.live(manifest, site) { provider in
+            provider.refreshes = refreshes
+            provider.revokes = revokes
+        } check: {
+            #expect($0.refreshes >= expectRefreshes)
         }
-    }
-
-    private static func site(_ name: String, _ resources: [String: String]) -> SimulatedFixtureSite {
-        SimulatedFixtureSite(
-            name: name, authorizationPath: "/authorize", tokenPath: "/token",
-            resources: resources.mapValues { Array($0.utf8) })
     }
 
     @Test
@@ -89,7 +61,7 @@ import Testing
                 sub: $.viewer.data.viewer.id
                 name: $.viewer.data.viewer.name
             """
-        var site = Self.site(
+        var site = QuirkWorld.site(
             "renamed", ["POST /graphql": #"{"data":{"viewer":{"id":90071992547409931,"name":"{{name}}"}}}"#])
         site.parameterNames = ["client_id": "client_key", "redirect_uri": "redirect_url", "scope": "perms"]
         site.responseType = nil
@@ -141,7 +113,7 @@ import Testing
                 me: {url: "{site}/me?fields=id,name", authorization: {query: access_token}}
               claims: {sub: $.me.id, name: $.me.name}
             """
-        var site = Self.site("queries", ["GET /me": #"{"id":90071992547409931,"name":"{{name}}"}"#])
+        var site = QuirkWorld.site("queries", ["GET /me": #"{"id":90071992547409931,"name":"{{name}}"}"#])
         site.tokenRequest = .init(method: "GET", encoding: .query)
         site.exchangeRequest = .init(
             path: "/exchange", method: "GET", encoding: .query, grantType: "long_lived",
@@ -188,7 +160,8 @@ import Testing
                   body: {format: form, parameters: {v: "5.199"}}
               claims: {sub: $.me.response.id, name: $.me.response.name}
             """
-        var site = Self.site("stateless", ["POST /me": #"{"response":{"id":90071992547409931,"name":"{{name}}"}}"#])
+        var site = QuirkWorld.site(
+            "stateless", ["POST /me": #"{"response":{"id":90071992547409931,"name":"{{name}}"}}"#])
         site.revocationPath = "/revoke"
         site.scopeSeparator = "|"
         site.ignoresState = true
@@ -229,7 +202,7 @@ import Testing
                 me: {url: "{token.instance_url}/me"}
               claims: {sub: $.token.athlete.id, preferred_username: $.token.athlete.username, name: $.me.name}
             """
-        var site = Self.site("kept", ["GET /server-7/me": #"{"name":"{{name}}"}"#])
+        var site = QuirkWorld.site("kept", ["GET /server-7/me": #"{"name":"{{name}}"}"#])
         site.parameterNames = ["state": "customField"]
         site.stateName = "customState"
         site.codeName = "auth_code"
@@ -266,7 +239,7 @@ import Testing
                 me: {url: "{site}/me?f=json", authorization: token}
               claims: {sub: $.me.id, name: $.me.name}
             """
-        var site = Self.site("hashed", ["GET /me": #"{"id":"90071992547409931","name":"{{name}}"}"#])
+        var site = QuirkWorld.site("hashed", ["GET /me": #"{"id":"90071992547409931","name":"{{name}}"}"#])
         site.tokenRequest = .init(encoding: .query)
         site.wantsSecretHash = true
         site.tokenScheme = "token"

@@ -5,7 +5,10 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct QuirkTableTests {
     private struct Row {
         var how: String
+        var simulator: String
         var tests: [String]
+
+        var isOut: Bool { how.hasPrefix("out") }
     }
 
     /// How many of each kind there are: the table is of these and no others.
@@ -23,7 +26,7 @@ import Testing
             let cells = line.split(separator: " | ", omittingEmptySubsequences: false).map(String.init)
             guard cells.count == 4, let id = cells[0].wholeMatch(of: /\| ([A-Z]\d+)/)?.1 else { return nil }
             let tests = cells[3].matches(of: /`(\w+)`/).map { String($0.1) }
-            return (String(id), Row(how: cells[1], tests: tests))
+            return (String(id), Row(how: cells[1], simulator: cells[2], tests: tests))
         }
     }
 
@@ -59,10 +62,23 @@ import Testing
         for (id, row) in try Self.table() {
             #expect(row.tests.allSatisfy { tests[id, default: []].contains($0) }, "\(id)")
             #expect(!row.how.isEmpty, "\(id)")
-            let isThere = !row.how.hasPrefix("out") && row.how != "to come"
-            #expect(!isThere || !row.tests.isEmpty, "\(id)")
+            #expect(row.isOut || !row.tests.isEmpty, "\(id)")
         }
         let ids = try Self.table().map(\.id)
         #expect(tests.keys.filter { !ids.contains($0) } == [])
+    }
+
+    @Test func `what is supported is played by a site, or by a switch that there is`() throws {
+        let folder = Self.root.appending(path: "Sources/ProviderSimulator").path()
+        let source = try FileManager.default.contentsOfDirectory(atPath: folder).map {
+            try String(contentsOfFile: folder + "/" + $0, encoding: .utf8).lowercased()
+        }.joined()
+        for (id, row) in try Self.table() {
+            #expect(row.isOut == (row.simulator == "–"), "\(id)")
+            for name in row.simulator.matches(of: /`([A-Za-z_.]+)/).map(\.1) {
+                let last = name.split(separator: ".").last.map { $0.lowercased() } ?? ""
+                #expect(source.contains(last), "\(id): \(name)")
+            }
+        }
     }
 }

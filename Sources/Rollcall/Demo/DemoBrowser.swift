@@ -31,10 +31,16 @@ struct DemoBrowser {
         var form = form
         for _ in 0..<12 {
             if let stop, url.hasPrefix(stop) { return Page(url: url, status: 303, html: "") }
-            let response = try await transport.send(request(url, form: form))
+            let parts = url.split(separator: "#", maxSplits: 1).map(String.init)
+            let response = try await transport.send(request(parts[0], form: form))
             remember(response.fields.values("set-cookie"), from: url)
             guard (300..<400).contains(response.status), let location = response.fields["location"] else {
-                return Page(url: url, status: response.status, html: String(decoding: response.body, as: UTF8.self))
+                let html = String(decoding: response.body, as: UTF8.self)
+                if parts.count == 2, let next = Self.address(in: parts[1], for: html, at: parts[0]) {
+                    url = next
+                    continue
+                }
+                return Page(url: url, status: response.status, html: html)
             }
             guard let next = URL(string: location, relativeTo: URL(string: url)) else {
                 throw Failure(description: "a redirect leads nowhere: \(location.prefix { $0 != "?" })")
@@ -68,6 +74,13 @@ struct DemoBrowser {
             throw Failure(description: "a form leads nowhere")
         }
         return try await open(target.absoluteString, form: values + fields, stoppingAt: stop)
+    }
+
+    /// Where the script of a page leads that reads its own fragment.
+    private static func address(in fragment: String, for html: String, at url: String) -> String? {
+        guard let path = html.firstMatch(of: /data-request-in-fragment="(?<path>[^"]*)"/)?.path else { return nil }
+        let query = fragment.split(separator: "?", maxSplits: 1).dropFirst().joined()
+        return URL(string: "\(path)?\(query)", relativeTo: URL(string: url))?.absoluteString
     }
 
     private func request(_ url: String, form: [(String, String)]?) -> TransferRequest {

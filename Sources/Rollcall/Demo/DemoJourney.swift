@@ -16,7 +16,7 @@ struct DemoJourney {
 
     struct Failure: Error, CustomStringConvertible { var description: String }
 
-    private struct Answer {
+    struct Answer {
         var status: Int
         var fields: HeaderFields
         var body: JSONValue?
@@ -31,7 +31,13 @@ struct DemoJourney {
         try await unlink(accounts)
     }
 
-    private func link(_ provider: String) async throws -> String {
+    func link(_ provider: String) async throws -> String {
+        let (browser, consent, _) = try await begin(provider)
+        return try await allow(provider, consent, in: browser)
+    }
+
+    /// As far as the provider's consent page. `url` is the link session's.
+    func begin(_ provider: String) async throws -> (browser: DemoBrowser, consent: DemoBrowser.Page, url: String) {
         let made = try await call(
             .post, "/v1/link-sessions",
             body: [
@@ -49,6 +55,14 @@ struct DemoJourney {
         try expect(
             consent.html.lowercased().contains("simulat"),
             "\(provider): the provider asks for consent: “\(consent.heading)”")
+        return (browser, consent, url)
+    }
+
+    /// Returns the account.
+    func allow(
+        _ provider: String, _ consent: DemoBrowser.Page, in browser: DemoBrowser
+    ) async throws -> String {
+        var browser = browser
         var done = try await browser.submit(
             consent, formHolding: "decision", fields: [("decision", "allow")], stoppingAt: baseURL + "/done")
         // An answer that comes as a form sends itself in a browser with scripts.
@@ -62,7 +76,7 @@ struct DemoJourney {
         return account
     }
 
-    private func read(_ accounts: [String: String]) async throws {
+    func read(_ accounts: [String: String]) async throws {
         let listed = try await call(.get, "/v1/users/ada/accounts")
         try expect(
             listed.body?["data"]?.array?.count == accounts.count,
@@ -103,7 +117,7 @@ struct DemoJourney {
         }
     }
 
-    private func refresh(_ accounts: [String: String]) async throws {
+    func refresh(_ accounts: [String: String]) async throws {
         for played in providers where played.refreshes {
             guard let account = accounts[played.id] else { continue }
             let provider = played.id
@@ -128,7 +142,7 @@ struct DemoJourney {
         return Secret(try text(answer.body, "access_token"))
     }
 
-    private func unlink(_ accounts: [String: String]) async throws {
+    func unlink(_ accounts: [String: String]) async throws {
         for played in providers {
             guard let account = accounts[played.id] else { continue }
             let provider = played.id
@@ -152,7 +166,7 @@ struct DemoJourney {
         return counters.accessTokens + counters.refreshTokens
     }
 
-    private func call(
+    func call(
         _ method: Transfer.Method, _ path: String, body: JSONValue? = nil, fields: HeaderFields = [:]
     ) async throws -> Answer {
         let authorization = apiKey.reveal {
@@ -171,7 +185,7 @@ struct DemoJourney {
         return text
     }
 
-    private func expect(_ condition: Bool, _ what: String) throws {
+    func expect(_ condition: Bool, _ what: String) throws {
         guard condition else { throw Failure(description: "this did not hold: \(what)") }
         say(what)
     }

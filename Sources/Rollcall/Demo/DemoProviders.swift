@@ -25,6 +25,12 @@ struct DemoProvider: Sendable {
     /// The manifest's variables that point to the simulated site; `nil` for the site's usual ones.
     var variables: [String]?
     var resources: [String]?
+    /// In place of the manifest's.
+    var scopes: [String]?
+    /// The client has no secret.
+    var isPublic = false
+    /// What the provider's own messages are signed with.
+    var signalSecret: String?
     /// Tokens are bound to a key and handed to nobody (RFC 9449).
     var bindsTokens = false
 
@@ -38,7 +44,7 @@ struct DemoProvider: Sendable {
 
     func client(serviceURL: String) -> SimulatedClient {
         SimulatedClient(
-            site: site, id: clientID, secret: clientSecret, publicKey: clientKey?.public,
+            site: site, id: clientID, secret: isPublic ? "" : clientSecret, publicKey: clientKey?.public,
             redirectURIs: ["\(serviceURL)/callback/\(id)"],
             name: "Rollcall's demo")
     }
@@ -49,8 +55,10 @@ struct DemoProvider: Sendable {
         return InstanceConfiguration(
             id: id, manifest: manifest,
             variables: (variables ?? simulator.variables(for: site)).merging(settings) { $1 }, clientID: clientID,
-            clientSecret: clientKey == nil ? Secret(clientSecret) : nil, clientKey: clientKey?.private, keyID: keyID,
+            clientSecret: clientKey == nil && !isPublic ? Secret(clientSecret) : nil, clientKey: clientKey?.private,
+            keyID: keyID, signalSecret: signalSecret.map { Secret($0) }, scopes: scopes,
             resources: resources, clientAuthentication: clientKey.map { _ in "private_key_jwt" },
+            dpop: bindsTokens ? "offered" : nil,
             // Manifests keep to what is polite at the real ones.
             // Who changes something and asks for a sync wants to see it.
             sync: InstanceConfiguration.SyncOverrides(minimumInterval: .milliseconds(1)))

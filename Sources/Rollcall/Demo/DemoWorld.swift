@@ -47,9 +47,15 @@ struct DemoWorld: Sendable {
         self.configuration = configuration
     }
 
-    /// Runs the service for as long as the journey takes, and stops the simulator after it.
     /// - Throws: `DemoJourney.Failure` at the first step that did not hold.
     func makeJourney(_ say: @escaping @Sendable (String) -> Void) async throws {
+        try await run(say) { try await $0.run() }
+    }
+
+    /// Runs the service for as long as `steps` take, and stops the simulator after them.
+    func run(
+        _ say: @escaping @Sendable (String) -> Void, _ steps: @escaping @Sendable (DemoJourney) async throws -> Void
+    ) async throws {
         let service = try ServiceAssembly(configuration, servesAlone: true)
         let (_, key) = try await service.database.apiKeys.create(name: "demo", scopes: Self.keyScopes)
         let transport = try CurlTransport(
@@ -61,7 +67,7 @@ struct DemoWorld: Sendable {
             group.addTask { try await service.run() }
             guard await service.untilListening() else { return try await group.waitForAll() }
             let outcome: Result<Void, any Error>
-            do { outcome = .success(try await journey.run()) } catch { outcome = .failure(error) }
+            do { outcome = .success(try await steps(journey)) } catch { outcome = .failure(error) }
             await transport.shutDown()
             await service.stop()
             try await group.waitForAll()
