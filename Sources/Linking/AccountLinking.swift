@@ -260,7 +260,9 @@ package struct AccountLinking: Sendable {
         do { callback = try provider.kept(of: parameters) } catch {
             throw LinkFailure("invalid_callback", "The answer can't be used: \(error).")
         }
-        var response = try await exchange(pending, server: server, provider: provider) { client, dialect, moment in
+        let key = pending.proofKey.flatMap { DPoPKey($0) }
+        let response = try await client.tokens(of: provider, server: server, scopes: pending.scopes, key: key) {
+            client, dialect, moment in
             AuthorizationCodeGrant.tokenRequest(
                 code: code, codeVerifier: pending.codeVerifier, state: Secret(state),
                 redirectURI: provider.statePlace == .redirectURI
@@ -273,61 +275,16 @@ package struct AccountLinking: Sendable {
         do { kept = try provider.kept(of: response) } catch {
             throw LinkFailure("provider_error", "The answer can't be used: \(error).")
         }
-        if provider.tokenDialect.exchange != nil {
-            let short = response.credential
-            response = try await exchange(pending, server: server, provider: provider) { client, dialect, moment in
-                AccessTokenExchange.tokenRequest(
-                    accessToken: short.accessToken, server: server, client: client, dialect: dialect,
-                    moment: moment)
-            }
-            response.credential = short.refreshed(by: response.credential)
-        }
+        let credential = try await client.lasting(
+            response.credential, of: provider, server: server, scopes: pending.scopes, key: key)
         let user = pending.session.userID
         let profile = try await newAccounts.profile(
-            response.credential, claims, callback: callback, token: kept, user: user, provider: provider)
+            credential, claims, callback: callback, token: kept, user: user, provider: provider)
         return try await newAccounts.link(
             NewLink(
                 sessionID: pending.session.id, userID: user, provider: provider.id, subject: profile.subject,
-                credential: response.credential, requestedScopes: pending.scopes, profile: profile,
+                credential: credential, requestedScopes: pending.scopes, profile: profile,
                 nextSyncAt: .epoch), provider: provider)
-    }
-
-    private func exchange(
-        _ pending: PendingAuthorization, server: AuthorizationServer, provider: Provider,
-        _ request: @Sendable (ClientRegistration, TokenDialect, Moment) -> TransferRequest?
-    ) async throws(LinkFailure) -> AccessTokenResponse {
-        guard let first = request(provider.client, provider.tokenDialect, client.moment) else {
-            throw LinkFailure("server_error", "The provider's manifest has no such request.")
-        }
-        // Lifetimes count from before the request was sent.
-        let requestedAt = time.now()
-        do {
-            let key = pending.proofKey.flatMap { DPoPKey($0) }
-            let response = try await client.send(to: provider, urgency: .callerWaits, key: key) { moment in
-                request(provider.client, provider.tokenDialect, moment) ?? first
-            }
-            do {
-                var answer = try TokenEndpoint.read(
-                    response, dialect: provider.tokenDialect, requestedScopes: pending.scopes, requestedAt: requestedAt,
-                    binding: key == nil ? .none : server.dpop)
-                if answer.credential.tokenType == DPoP.tokenType { answer.credential.proofKey = key?.secret }
-                return answer
-            } catch {
-                let said = TokenEndpoint.detail(of: response, dialect: provider.tokenDialect).map { " (\($0))" } ?? ""
-                let code = LinkFailure.code(for: provider.failure(error, of: response, now: time.now()))
-                throw LinkFailure(
-                    code,
-                    (code == "client_refused"
-                        ? "The provider refuses this service: " : "The code could not be exchanged: ")
-                        + "\(provider.word(for: error, response, now: time.now()))\(said).")
-            }
-        } catch let failure as LinkFailure {
-            throw failure
-        } catch let error as ProviderRequestError {
-            throw LinkFailure("provider_unavailable", error.detail)
-        } catch {
-            throw LinkFailure("provider_unavailable", "The provider could not be asked.")
-        }
     }
 
     /// A flow ends with the configuration and the endpoints it began with, or is refused.

@@ -168,13 +168,15 @@ package struct DeviceLinking: Sendable {
             throw LinkFailure("configuration_changed", "The provider's configuration changed during the link.")
         }
         let requestedAt = time.now()
+        // The tokens are bound to the key that proves the request that brings them: each may have its own.
+        let key = server.dpop == .none ? nil : DPoPKey(random: random)
         let response: TransferResponse
         do {
-            response = try await client.send(
+            response = try await client.send(to: provider, route: "device_code", urgency: .callerWaits, key: key) {
                 DeviceAuthorizationGrant.tokenRequest(
                     deviceCode: deviceCode, server: server, client: provider.client, dialect: provider.tokenDialect,
-                    moment: client.moment),
-                to: provider, route: "device_code", urgency: .callerWaits)
+                    moment: $0)
+            }
         } catch {
             switch error {
             case .paused(let until, _): return try await postpone(link, interval: link.interval, notBefore: until)
@@ -183,7 +185,8 @@ package struct DeviceLinking: Sendable {
             }
         }
         switch DeviceAuthorizationGrant.read(
-            response, dialect: provider.tokenDialect, requestedScopes: link.scopes, requestedAt: requestedAt)
+            response, dialect: provider.tokenDialect, requestedScopes: link.scopes, requestedAt: requestedAt,
+            binding: key == nil ? .none : server.dpop)
         {
         case .pending: try await postpone(link, interval: link.interval)
         case .slowDown(let stated):
@@ -198,7 +201,9 @@ package struct DeviceLinking: Sendable {
             throw LinkFailure(LinkFailure.code(for: failure), "The provider answers '\(code.rawValue)'.")
         case .malformed(let reason):
             throw LinkFailure("provider_error", "The provider's answer is unusable: \(reason).")
-        case .granted(let answer): try await granted(answer, link, server: server, provider: provider)
+        case .granted(var answer):
+            answer.bind(to: key)
+            try await granted(answer, link, server: server, provider: provider, key: key)
         }
     }
 
@@ -212,18 +217,27 @@ package struct DeviceLinking: Sendable {
     }
 
     private func granted(
-        _ answer: AccessTokenResponse, _ link: DeviceLink, server: AuthorizationServer, provider: Provider
+        _ answer: AccessTokenResponse, _ link: DeviceLink, server: AuthorizationServer, provider: Provider,
+        key: DPoPKey?
     ) async throws {
+        let claims = try await newAccounts.verifiedClaims(
+            answer, scopes: link.scopes, nonce: nil, server: server, provider: provider)
+        let kept: JSONObject
+        do { kept = try provider.kept(of: answer) } catch {
+            throw LinkFailure("provider_error", "The answer can't be used: \(error).")
+        }
+        let credential = try await client.lasting(
+            answer.credential, of: provider, server: server, scopes: link.scopes, key: key)
         let profile = try await newAccounts.profile(
-            of: answer, scopes: link.scopes, nonce: nil, user: link.userID, server: server, provider: provider)
+            credential, claims, token: kept, user: link.userID, provider: provider)
         guard link.confirm else {
             let account = try await newAccounts.link(
-                NewLink(deviceLinkID: link.id, link: link, credential: answer.credential, profile: profile),
+                NewLink(deviceLinkID: link.id, link: link, credential: credential, profile: profile),
                 provider: provider)
             return log(account, link)
         }
         let grant = DeviceGrant(
-            credential: answer.credential, subject: profile.subject, claims: profile.claims, raw: profile.raw)
+            credential: credential, subject: profile.subject, claims: profile.claims, raw: profile.raw)
         if try await database.deviceLinks.keep(grant, for: link.id, until: time.now() + Self.confirmationLifetime) {
             logger.info(
                 "Device link awaits confirmation",

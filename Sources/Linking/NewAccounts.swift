@@ -15,22 +15,6 @@ struct NewAccounts: Sendable {
     /// The profile of whoever gave the grant: read anew, with this very token, and checked against the ID token.
     ///
     /// - Parameters:
-    ///   - scopes: asked for.
-    ///   - nonce: sent; `nil` where none was.
-    func profile(
-        of response: AccessTokenResponse, scopes: [Scope], nonce: Secret?, user: UserID, server: AuthorizationServer,
-        provider: Provider
-    ) async throws(LinkFailure) -> Profile {
-        let claims = try await verifiedClaims(
-            response, scopes: scopes, nonce: nonce, server: server, provider: provider)
-        let kept: JSONObject
-        do { kept = try provider.kept(of: response) } catch {
-            throw LinkFailure("provider_error", "The answer can't be used: \(error).")
-        }
-        return try await profile(response.credential, claims, token: kept, user: user, provider: provider)
-    }
-
-    /// - Parameters:
     ///   - claims: of the verified ID token, where there is one.
     ///   - callback: what was kept of it.
     ///   - token: what was kept of the token endpoint's answer.

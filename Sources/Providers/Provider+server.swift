@@ -46,7 +46,8 @@ extension Provider {
             authorizationResponseIssRequired: metadata?.authorizationResponseIssParameterSupported ?? false,
             idTokenAlgorithms: metadata.map { $0.idTokenAlgorithms.isEmpty ? [.rs256] : $0.idTokenAlgorithms } ?? [],
             pushedAuthorizationEndpoint: pushing(metadata?.pushedAuthorizationEndpoint),
-            dpop: dpop ?? (metadata?.offersDPoP == true ? .offered : .none),
+            // Bound tokens can't be handed out: nobody gets them unasked.
+            dpop: dpop ?? .none,
             clientAssertionAlgorithms: metadata?.clientAssertionAlgorithms ?? [])
     }
 

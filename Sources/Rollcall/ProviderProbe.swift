@@ -45,6 +45,10 @@ struct ProviderProbe {
             let server = try provider.authorizationServer(metadata: metadata)
             findings += await reach(server.tokenEndpoint, "token endpoint", checksClock: metadata == nil)
             findings += await reach(server.authorizationEndpoint, "authorization endpoint", checksClock: false)
+            if server.dpop == .none, metadata?.offersDPoP == true {
+                let hint = "its tokens can be bound to a key (RFC 9449), and handed to nobody then: set dpop: offered"
+                findings.append(Finding(isGood: true, text: "The server offers DPoP; \(hint)"))
+            }
         } catch {
             findings.append(Finding(isGood: false, text: "\(error)"))
         }

@@ -221,8 +221,8 @@ import Transfer
         #expect(try #require(fixture.tokenRequests.last).credentials.map(\.name) == ["Authorization"])
     }
 
-    @Test(arguments: [(nil, true), ("none", false)] as [(String?, Bool)])
-    func `security 44: metadata that lists ES256 is an offer, which an instance may decline`(
+    @Test(arguments: [(nil, false), ("none", false), ("offered", true)] as [(String?, Bool)])
+    func `security 44: metadata that lists ES256 is an offer, which an instance takes or leaves`(
         instance use: String?, binds: Bool
     ) async throws {
         var gamma = Manifests.oidc

@@ -1,4 +1,5 @@
 import Accounts
+import Cryptography
 import JSON
 import Linking
 import OAuth
@@ -232,6 +233,57 @@ import Transfer
         await poll(fixture)
         #expect(try await link(fixture, id).error == "cancelled")
         #expect(fixture.requests("/revoke").count == 2)
+    }
+
+    @Test(arguments: [true, false])
+    func `security 44: quirk D24: the tokens of a device link are bound to a key and made to last, as any`(
+        confirm: Bool
+    ) async throws {
+        let manifest = try #require(Self.manifests["alpha"]).replacing(
+            "refresh: {",
+            with:
+                #"dpop: required, exchange: {endpoint: "https://alpha.example/exchange", grant_type: long_lived}, refresh: {"#
+        )
+        let fixture = try Fixture(manifests: ["alpha": manifest], instances: [Manifests.instance("alpha")])
+        fixture.site.on("/device", 200, [:], Self.code)
+        fixture.site.on("/me", 200, [:], #"{"id":583231,"login":"octocat"}"#)
+        fixture.site.on(
+            "/token", 200, [:], #"{"access_token":"EXAMPLE-short","token_type":"DPoP","expires_in":60}"#)
+        fixture.site.on(
+            "/exchange", 200, [:], #"{"access_token":"EXAMPLE-long","token_type":"DPoP","expires_in":5184000}"#)
+        let id = try await begin(fixture, confirm: confirm)
+        (fixture.time as? VirtualTime)?.advance(by: .seconds(5))
+        await poll(fixture)
+        if confirm { _ = try await fixture.main.devices.confirm(id) }
+        let account = try #require(try await link(fixture, id).accountID)
+        let credential = try await fixture.stored(account).credential
+        #expect(credential.accessToken.text == "EXAMPLE-long" && credential.tokenType == "DPoP")
+        let key = try #require(credential.proofKey.flatMap { DPoPKey($0) })
+        let exchange = try #require(fixture.requests("/exchange").first)
+        #expect(exchange.form["access_token"] == "EXAMPLE-short" && exchange.form["grant_type"] == "long_lived")
+        let proven = fixture.tokenRequests + [exchange] + fixture.requests("/me")
+        #expect(proven.count == 3)
+        for request in proven {
+            let proof = try #require(request.credentials.first { $0.name == "DPoP" }?.value)
+            let header = try #require(proof.split(separator: ".").first.flatMap { Base64URL.decode(String($0)) })
+            let jwk = try #require(JSONValue(parsing: header)["jwk"])
+            #expect(Base64URL.encode(Digest.sha256(jwk.canonicalText.utf8)) == key.thumbprint)
+        }
+        #expect(fixture.requests("/device").allSatisfy { !$0.credentials.contains { $0.name == "DPoP" } })
+    }
+
+    @Test func `a grant that a crash lost is not had again: the link says so, and the user begins anew`() async throws {
+        let fixture = try fixture()
+        let id = try await begin(fixture)
+        (fixture.time as? VirtualTime)?.advance(by: .seconds(5))
+        // Claimed, and answered: what the answer brought died with the process.
+        #expect(await fixture.main.devices.due().count == 1)
+        answer(fixture, 400, "invalid_grant")
+        let next = try fixture.another()
+        #expect(await next.devices.due().isEmpty)
+        (fixture.time as? VirtualTime)?.advance(by: .seconds(180))
+        for claimed in await next.devices.due() { await next.devices.poll(claimed) }
+        #expect(try await link(fixture, id).status == .failed)
     }
 
     @Test func `an order that can't be met names every wrong field, and asks nobody`() async throws {

@@ -55,12 +55,14 @@ package enum DeviceAuthorizationGrant {
     /// What the answer to a token request means for the one who polls (§3.5). Servers say `authorization_pending` with
     /// 400, 428 or 200: the word counts, not the status.
     package static func read(
-        _ response: TransferResponse, dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp
+        _ response: TransferResponse, dialect: TokenDialect, requestedScopes: [Scope], requestedAt: Timestamp,
+        binding: DPoP.Use = .none
     ) -> DeviceTokenAnswer {
         do {
             return .granted(
                 try TokenEndpoint.read(
-                    response, dialect: dialect, requestedScopes: requestedScopes, requestedAt: requestedAt))
+                    response, dialect: dialect, requestedScopes: requestedScopes, requestedAt: requestedAt,
+                    binding: binding))
         } catch {
             switch error {
             case .refused(.authorizationPending): return .pending
