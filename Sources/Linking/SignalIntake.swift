@@ -51,7 +51,7 @@ package struct SignalIntake: Sendable {
         do {
             let outcome = try await database.signals.consentRevoked(
                 provider: provider.id, subject: subject, delivery: signal.delivery,
-                detail: "The provider says that the user took their consent back.")
+                seal: signal.seal, detail: "The provider says that the user took their consent back.")
             metadata["outcome"] = "\(outcome.word)"
             if let account = outcome.account { metadata["account"] = "\(account)" }
             logger.notice("A provider says that a user took their consent back", metadata: metadata)
@@ -131,12 +131,13 @@ extension SignalOutcome {
         case .markedBefore: "marked before"
         case .nobody: "nobody here"
         case .repeated: "repeated"
+        case .doubted: "said before, the provider is asked"
         }
     }
 
     fileprivate var account: AccountID? {
         switch self {
-        case .marked(let id), .markedBefore(let id): id
+        case .marked(let id), .markedBefore(let id), .doubted(let id): id
         case .nobody, .repeated: nil
         }
     }

@@ -45,6 +45,8 @@ package struct ProviderSignal: Sendable, Equatable {
     package var revokedSubject: Subject?
     /// Tells this message from others.
     package var delivery: String
+    /// The signature, where `delivery` is not under it: whoever caught a message could send it under another name.
+    package var seal: String?
 }
 
 /// Why a message is not believed. Nothing of it enters the error.
@@ -104,11 +106,11 @@ extension Provider {
             case nil: nil
             }
         // Where a delivery has no name of its own, its signature stands for it.
-        let delivery = rule.deliveryField.flatMap { fields[$0] } ?? signature
+        let name = rule.deliveryField.flatMap { fields[$0] }
         return ProviderSignal(
             event: event,
             revokedSubject: event.map(rule.revoked.contains) == true ? try rule.subject(in: document) : nil,
-            delivery: delivery)
+            delivery: name ?? signature, seal: name.map { _ in signature.lowercased() })
     }
 
     /// Reads the claims of a security event token that was verified.

@@ -11,6 +11,9 @@ package enum SignalOutcome: Sendable, Equatable {
     case nobody
     /// This very message came before; nothing was changed.
     case repeated
+    /// The same words came before under another name, from the provider or from whoever caught them: the account is due
+    /// at once, so that the provider itself is asked.
+    case doubted(AccountID)
 }
 
 /// Messages that providers send by themselves.
@@ -22,13 +25,20 @@ package struct SignalStore: Sendable {
 
     /// In one transaction with the note that the message came, so that it counts once.
     ///
-    /// - Parameter delivery: what tells one message from another.
+    /// - Parameters:
+    ///   - delivery: what tells one message from another.
+    ///   - seal: the signature, where it does not cover `delivery`.
     package func consentRevoked(
-        provider: ProviderID, subject: Subject, delivery: String, detail: String
+        provider: ProviderID, subject: Subject, delivery: String, seal: String? = nil, detail: String
     ) async throws(StoreError) -> SignalOutcome {
         try await connections.write { transaction in
             guard try transaction.noteDelivery(delivery, of: provider) else { return .repeated }
+            let isNew = try seal.map { try transaction.noteDelivery("signature " + $0, of: provider) } ?? true
             guard let account = try transaction.account(provider: provider, subject: subject) else { return .nobody }
+            if !isNew, account.statusBeneathPause != .needsRelink {
+                try transaction.makeDue(account.id)
+                return .doubted(account.id)
+            }
             // A refresh under way finds the lease gone, and the account marked.
             try transaction.db.run(
                 """
@@ -56,6 +66,14 @@ package struct SignalStore: Sendable {
 }
 
 extension Transaction {
+    fileprivate func makeDue(_ account: AccountID) throws {
+        try db.run(
+            """
+            UPDATE sync_schedule SET next_sync_at = min(next_sync_at, ?), plan_interval = NULL, plan_share = NULL
+            WHERE account_id = ?
+            """, now, account)
+    }
+
     /// False where it was noted before.
     fileprivate func noteDelivery(_ delivery: String, of provider: ProviderID) throws -> Bool {
         try db.run(
