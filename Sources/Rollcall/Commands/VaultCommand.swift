@@ -37,8 +37,7 @@ struct VaultRotate: AsyncParsableCommand {
             defer { lock?.closeFile() }
             let database = try configuration.openDatabase()
             defer { database.close() }
-            try await newPrimary(configuration, database)
-            let damaged = try await reseal(database)
+            let damaged = try await changeKeys(configuration, database)
             let retired = try await database.vault.retireUnusedKeys()
             // What was sealed under the old key leaves the log, unless a reader is in the way.
             try await database.checkpoint()
@@ -53,12 +52,22 @@ struct VaultRotate: AsyncParsableCommand {
         }
     }
 
-    private func newPrimary(_ configuration: ServiceConfiguration, _ database: Database) async throws {
-        let uses = try await database.vault.uses()
-        if uses.count > 1 {
+    /// Returns what does not open.
+    private func changeKeys(
+        _ configuration: ServiceConfiguration, _ database: Database
+    ) async throws -> [StoreError] {
+        if try await database.vault.uses().count > 1 {
             Terminal.note("A change of keys was begun before; going on with it.")
-            return
+            let (rows, damaged) = try await reseal(database)
+            // What does not open must not keep the keys from ever changing again.
+            guard rows == 0, !damaged.isEmpty, configuration.keyFile != nil else { return damaged }
+            Terminal.note("All that opens was sealed anew before: this is another change.")
         }
+        try await newPrimary(configuration, database)
+        return try await reseal(database).damaged
+    }
+
+    private func newPrimary(_ configuration: ServiceConfiguration, _ database: Database) async throws {
         guard let file = configuration.keyFile else {
             throw ConfigurationError(problems: [
                 "\(configuration.keyPlace): this key can't be written from here; put a new one before it ('openssl rand "
@@ -72,8 +81,8 @@ struct VaultRotate: AsyncParsableCommand {
         Terminal.note("Key \(ring.primary.id) is the primary one in \(file.path).")
     }
 
-    /// Returns what does not open.
-    private func reseal(_ database: Database) async throws -> [StoreError] {
+    /// How many rows were sealed anew, and what does not open.
+    private func reseal(_ database: Database) async throws -> (rows: Int, damaged: [StoreError]) {
         let old = try await database.vault.uses().filter { !$0.isPrimary }
         let bar = ProgressBar("Sealing anew", total: old.map(\.rows).reduce(0, +))
         defer { bar.finish() }
@@ -91,7 +100,7 @@ struct VaultRotate: AsyncParsableCommand {
             try await Task.sleep(for: max(.milliseconds(2), ContinuousClock.now - started))
         } while cursor != nil
         Terminal.note("\(rows) rows were sealed anew.")
-        return damaged
+        return (rows, damaged)
     }
 }
 
