@@ -104,6 +104,11 @@ package struct TokenDialect: Sendable {
 }
 
 extension TokenDialect {
+    /// Some of the requests have a JSON object for a body, in which a name stands once.
+    package var writesJSON: Bool {
+        requestFormat == .json || refresh.format == .json || exchange?.format == .json
+    }
+
     /// The dialect in which that request is spoken.
     func speaking(_ request: Request) -> TokenDialect {
         var dialect = self

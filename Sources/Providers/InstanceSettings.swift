@@ -181,6 +181,9 @@ struct InstanceSettings {
         for resource in resources where !resource.isAbsoluteURI {
             report("resource", "expected each to be \(TextRule.resource.expected)")
         }
+        if resources.count > 1, manifest.tokenDialect.writesJSON {
+            report("resource", "expected one at most, for token requests are JSON, where a name stands once")
+        }
         return resources
     }
 
@@ -222,6 +225,10 @@ struct InstanceSettings {
             instance.clientAuthentication.flatMap { ClientAuthentication(rawValue: $0) }
             ?? manifest.clientAuthentication
         if authentication.needsSecret, instance.clientSecret?.isEmpty ?? true { missing.append("client_secret") }
+        // Its own way of taking tokens back wants the secret, whatever the token endpoint wants.
+        if authentication.needsKey, manifest.revokesWithSecret, instance.clientSecret?.isEmpty ?? true {
+            missing.append("client_secret")
+        }
         if authentication.needsKey || manifest.applicationToken?.kind == .jwtBearer {
             if instance.clientKey?.isEmpty ?? true { missing.append("client_key") }
             if manifest.clientAssertion.requiresKeyID, instance.keyID?.isEmpty ?? true { missing.append("key_id") }

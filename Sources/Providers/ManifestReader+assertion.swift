@@ -56,6 +56,11 @@ extension ManifestReader {
             if resources.contains(template) { report(place, "resource: \(text) is there twice") }
             resources.append(template)
         }
+        let token = root["token"]
+        let isJSON = ["request", "refresh", "exchange"].contains { token?[$0]?["format"]?.text == "json" }
+        if resources.count > 1, isJSON, let place = root["resource"]?.place {
+            report(place, "resource: expected one at most, for token requests are JSON, where a name stands once")
+        }
         return resources
     }
 

@@ -105,6 +105,14 @@ import YAML
         #expect(
             try catalog("client_assertion: {requires_key_id: true}", [], bare).provider("example").missing
                 == ["client_key", "key_id"])
+        // Its own way of taking tokens back wants the secret that the token endpoint does not.
+        let revocation =
+            #"revocation: {method: DELETE, url: "{site}/grant", authentication: basic}"# + "\nprofile:"
+        #expect(
+            try catalog("", [("profile:", revocation)], instance()).provider("example").missing == ["client_secret"])
+        #expect(
+            try catalog("", [("profile:", revocation)], instance { $0.clientSecret = Secret("EXAMPLE") })
+                .provider("example").missing.isEmpty)
         let jwt = try exampleProviderMissing("client_secret_jwt")
         #expect(jwt == ["client_secret"])
         #expect(try exampleProviderMissing("client_secret_bearer") == ["client_secret"])

@@ -20,6 +20,22 @@ import Testing
         }
     }
 
+    @Test func `security 46: where requests are JSON, in which a name stands once, there is one resource`() throws {
+        let manifest = exampleManifest(replacing: [
+            ("token:", "resource: [urn:a]\ntoken:"), ("refresh: {", "request: {format: json}\n  refresh: {"),
+        ])
+        #expect(try exampleProvider(manifest).resources == ["urn:a"])
+        #expect(throws: ConfigurationErrors.self) {
+            try exampleProvider(manifest) { $0.resources = ["urn:a", "urn:b"] }
+        }
+        let problems = try ProviderCatalog(
+            files: [
+                ManifestFile(path: "example.yaml", text: manifest.replacing("[urn:a]", with: "[\"urn:a\", \"urn:b\"]"))
+            ], instances: [], publicURL: "https://accounts.example.com"
+        ).problems.map(\.problem.message)
+        #expect(problems == ["resource: expected one at most, for token requests are JSON, where a name stands once"])
+    }
+
     @Test(arguments: [
         ("resource: [/api]", "resource[0]: expected an absolute URI without a fragment"),
         ("resource: [\"https://a#b\"]", "resource[0]: expected an absolute URI without a fragment"),
