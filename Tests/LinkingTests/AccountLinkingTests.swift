@@ -388,6 +388,62 @@ import Transfer
         #expect(fixture.requests("/keys").count <= 2)
     }
 
+    @Test(
+        arguments: [
+            ([:], true), (["sub": "someone-else"], false), (["iss": "https://other.example"], false),
+            (["aud": "EXAMPLE-other"], false),
+        ] as [([String: String], Bool)])
+    func `security 53: a userinfo response that is signed is read with the issuer's keys, or links nothing`(
+        changes: [String: String], links: Bool
+    ) async throws {
+        let key = SigningKey.generateP256(random: SeededRandom(seed: 5))
+        let point = try #require(key.p256Point)
+        let own =
+            #"{"kty":"EC","crv":"P-256","alg":"ES256","kid":"own","x":"\#(Base64URL.encode(point.x))","y":"\#(Base64URL.encode(point.y))"}"#
+        fixture.site.on(
+            "/.well-known/openid-configuration", 200, [:],
+            Self.metadata.replacing(#"["RS256"]"#, with: #"["RS256","ES256"]"#))
+        let query = try await beginWithNonceOfVectors()
+        try serveOpenID("valid_rs256")
+        let keys = try #require(Self.vectors()["jwks"]?["keys"]).text
+        fixture.site.on("/keys", 200, [:], #"{"keys":[\#(own),\#(keys.dropFirst())}"#)
+        var claims: JSONObject = [
+            "iss": "https://op.example", "aud": "client-123.example", "sub": "900800700600", "name": "Signed Example",
+        ]
+        for (name, value) in changes { claims[name] = .string(value) }
+        func signed(_ kid: String) throws -> String {
+            let text =
+                Base64URL.encode(Array(#"{"alg":"ES256","kid":"\#(kid)"}"#.utf8)) + "."
+                + Base64URL.encode(Array(JSONValue.object(claims).text.utf8))
+            return text + "." + Base64URL.encode(try key.signature(for: Array(text.utf8), algorithm: .es256))
+        }
+        let response = try signed("own")
+        fixture.site.on("/userinfo", 200, ["Content-Type": "application/jwt"], response)
+        let completion = await complete(query, gamma)
+        guard links else {
+            #expect(completion.account == nil)
+            #expect(try await everything().isEmpty)
+            return
+        }
+        let account = try #require(completion.account)
+        let document = try #require(try fixture.database.profiles.document(account: account.id))
+        #expect(try JSONValue(parsing: document.bytes)["claims"]?["name"] == "Signed Example")
+        // A sync reads it in the same way, and not with a key that is nobody's.
+        let stranger = try signed("stranger")
+        for (body, isRead) in [(response, true), (stranger, false)] {
+            fixture.site.on("/userinfo", 200, ["Content-Type": "application/jwt"], body)
+            let fetched = await fixture.main.profiles.fetch(
+                provider: try fixture.provider(gamma), account: account.id,
+                credential: try await fixture.stored(account.id).credential, previous: .init(),
+                idTokenClaims: ["sub": "900800700600"], urgency: .background)
+            if case .profile(let profile, _) = fetched {
+                #expect(isRead && profile.subject.rawValue == "900800700600")
+            } else {
+                #expect(!isRead)
+            }
+        }
+    }
+
     @Test func `security 53: userinfo about someone else links nothing`() async throws {
         let query = try await beginWithNonceOfVectors()
         try serveOpenID("valid_rs256", subject: "someone-else")

@@ -242,19 +242,6 @@ final class Record<Value: Sendable>: Sendable {
     func append(_ value: Value) { state.withLock { $0.append(value) } }
 }
 
-/// Time that passes only in sleep: whoever sleeps wakes at once, later. For tests in which one task waits at a time.
-final class SkippingTime: TimeSource {
-    private let clock = VirtualTime()
-
-    func now() -> Timestamp { clock.now() }
-    func advance(by duration: Duration) { clock.advance(by: duration) }
-
-    func sleep(for duration: Duration) async throws {
-        try Task.checkCancellation()
-        if duration > .zero { clock.advance(by: duration) }
-    }
-}
-
 enum Manifests {
     static let usual = ["alpha": alpha, "beta": beta]
 

@@ -116,7 +116,7 @@ import Testing
             ("true", "true"), ("false", "false"), (#""true""#, "true"), (#""false""#, "false"), ("1", "true"),
             ("0", "false"), ("2", nil), (#""yes""#, nil), ("null", nil), (#""""#, nil),
         ] as [(String, String?)])
-    func `quirk F18: other forms of a boolean count where the manifest says so`(_ value: String, _ expected: String?)
+    func `security 56: quirk F18: true, false or unknown; other forms by a rule`(_ value: String, _ expected: String?)
         throws
     {
         let manifest = exampleManifest(replacing: [

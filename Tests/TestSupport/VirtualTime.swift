@@ -92,3 +92,18 @@ package final class SeededRandom: RandomSource {
         }
     }
 }
+
+/// Time that passes only in sleep: whoever sleeps wakes at once, later. For tests in which one task waits at a time.
+package final class SkippingTime: TimeSource {
+    private let clock = VirtualTime()
+
+    package init() {}
+
+    package func now() -> Timestamp { clock.now() }
+    package func advance(by duration: Duration) { clock.advance(by: duration) }
+
+    package func sleep(for duration: Duration) async throws {
+        try Task.checkCancellation()
+        if duration > .zero { clock.advance(by: duration) }
+    }
+}

@@ -245,6 +245,44 @@ import Transfer
         }
     }
 
+    @Test
+    func
+        `security 102: the browser's secret is new after a link, the old one opens nothing, and use prolongs nothing`()
+        async throws
+    {
+        try await Service.run { service in
+            let browser = Browser(service: service)
+            let path = try await service.linkPath(Self.session)
+            let state = try await browser.start(path)
+            let stolen = browser.cookies
+            let linked = try await browser.get("/callback/alpha?code=abc&state=\(state)")
+            #expect(linked.status == 303)
+            let name = "__Host-rollcall"
+            #expect(browser.cookies[name] != nil && browser.cookies[name] != stolen[name])
+            func replay(_ target: String) async throws -> RawResponse {
+                try await Browser(service: service).get(target, [("Cookie", "\(name)=\(stolen[name] ?? "")")])
+            }
+            for target in ["/linked", "/callback/alpha?code=abc&state=\(state)", path] {
+                #expect(try await replay(target).status >= 400, "\(target)")
+            }
+            // Another link of the same browser is bound to the new secret.
+            let second = try await service.linkPath(#"{"user_id":"42","provider":"beta"}"#)
+            let beta = try await browser.start(second)
+            #expect(try await replay("/callback/beta?code=abc&state=\(beta)").status == 400)
+            #expect(try await browser.get("/callback/beta?code=abc&state=\(beta)").status == 303)
+
+            // Ten minutes from when it was made, however busy: idle or not.
+            let third = try await service.linkPath(Self.session)
+            for _ in 0..<10 {
+                #expect(try await browser.get(third).status == 200)
+                service.time.advance(by: .seconds(59))
+            }
+            #expect(try await browser.get(third).status == 200)
+            service.time.advance(by: .seconds(10))
+            #expect(try await browser.get(third).status == 404)
+        }
+    }
+
     @Test func `security 28, 98: a failed exchange ends at a clean address as well`() async throws {
         try await Service.run { service in
             let browser = Browser(service: service)

@@ -37,6 +37,16 @@ import Transfer
             #expect(head.body.isEmpty)
             #expect(head["etag"] == etag)
             #expect(head["content-length"] == String(response.body.count))
+            // Whoever may not read it learns nothing from a validator either, right or wrong.
+            let others = try await service.key(.linksWrite)
+            for (key, status) in [(nil, 401), (others, 403)] as [(String?, Int)] {
+                for validator in [etag, "\"x\"", "*"] {
+                    for path in ["/v1/accounts/\(id)/profile", "/v1/profiles/alpha/583231"] {
+                        let refused = try await service.call("GET", path, key: key, [("If-None-Match", validator)])
+                        #expect(refused.status == status && refused["etag"] == nil)
+                    }
+                }
+            }
         }
     }
 
