@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
-from rollcall_process import free_port  # noqa: E402
+from rollcall_process import free_port, wait_for  # noqa: E402
 
 ROLLCALL, SCREENSHOTS = sys.argv[1], pathlib.Path(sys.argv[2])
 SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -94,6 +94,73 @@ def text():
     return driver.find_element(By.TAG_NAME, "body").text
 
 
+POSTED = """
+id: posted
+name: Posted
+variables: {issuer: {description: the issuer}}
+issuer: "{issuer}"
+authorization: {scopes: [openid, profile], response_mode: form_post}
+client_authentication: client_secret_basic
+profile:
+  requests: {userinfo: {url: "{userinfo_endpoint}"}}
+  claims: {sub: $.userinfo.sub, name: $.userinfo.name}
+"""
+
+
+def posted():
+    """A service at http://localhost, whose provider at http://127.0.0.1 is another site to a browser: its answer is a
+    form that the browser posts, and that carries no Lax cookie."""
+    home = pathlib.Path(folder.name) / "posted"
+    (home / "manifests").mkdir(parents=True)
+    (home / "manifests" / "posted.yaml").write_text(POSTED)
+    own_port = free_port()
+    base, provider = f"http://localhost:{own_port}", f"http://127.0.0.1:{simulator_port}"
+    (home / "rollcall.yaml").write_text(f"""
+public_url: "{base}"
+providers_directory: "{home}/manifests"
+application: {{return_to: ["{base}"]}}
+http: {{port: {own_port}}}
+database: {{path: "{home}/rollcall.sqlite"}}
+vault: {{key_file: "{home}/master.key"}}
+outgoing: {{allowed_private_hosts: [127.0.0.1]}}
+providers:
+  posted: {{client_id: demo-posted, client_secret: EXAMPLE-posted-secret, variables: {{issuer: "{provider}/oidc/work"}}}}
+""")
+    order = {"site": "oidc/work", "client": {
+        "id": "demo-posted", "secret": "EXAMPLE-posted-secret", "redirect_uris": [base + "/callback/posted"]}}
+    urllib.request.urlopen(urllib.request.Request(
+        provider + "/control", json.dumps(order).encode(), {"Content-Type": "application/json"}), timeout=20).read()
+    key = subprocess.run(
+        [ROLLCALL, "keys", "create", "browser", "--scope", "links:write,accounts:read", "--config",
+         home / "rollcall.yaml"], check=True, capture_output=True, text=True).stdout.strip()
+    process = subprocess.Popen([ROLLCALL, "serve", "--config", home / "rollcall.yaml"], stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{own_port}/readyz", process)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{own_port}/v1/link-sessions",
+            json.dumps({"user_id": "ada", "user_label": "ada@example.com", "provider": "posted"}).encode(),
+            headers={"Authorization": "Bearer " + key, "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as response:
+            link = json.load(response)["url"]
+        driver.get(link)
+        press("continue")
+        check(driver.current_url.startswith(provider), "posted: the browser is at another site")
+        press("allow")
+        check(heading() == "Back to the application", f"posted: the answer is a form: {heading()}")
+        cookies = {c["name"]: c for c in driver.execute_cdp_cmd("Network.getCookies", {"urls": [base]})["cookies"]}
+        check(cookies["rollcall"]["sameSite"] == "Lax" and cookies["rollcall-post"]["sameSite"] == "None",
+              "posted: one cookie is Lax, the other goes with other sites' POSTs")
+        press("continue")
+        check(heading() == "Posted is linked",
+              f"security 18: what another site's form posts in a real browser links: {heading()}")
+        check("code=" not in driver.current_url, "posted: no code in the address bar")
+        names = {c["name"] for c in driver.execute_cdp_cmd("Network.getCookies", {"urls": [base]})["cookies"]}
+        check("rollcall-post" not in names, "posted: the cookie for other sites' POSTs ended with the link")
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
 folder = tempfile.TemporaryDirectory()
 port, simulator_port = free_port(), free_port()
 log = open(pathlib.Path(folder.name) / "log", "wb")
@@ -106,7 +173,7 @@ try:
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      "--disable-background-networking", "--disable-component-update", "--no-first-run",
-                     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
+                     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"):
         options.add_argument(argument)
     options.binary_location = next(
         filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -123,7 +190,8 @@ try:
         check("simulat" in text().lower(), f"{provider}: the consent page says that it is simulated")
         look(f"consent-{provider}")
         press("allow")
-        check(heading() == f"{name} is linked", f"{provider}: {heading()}")
+        check(heading() == f"{name} is linked",
+              f"security 30: linking works under the page's own policy, whose form leads to the provider: {heading()}")
         check("code=" not in driver.current_url, f"{provider}: the code left the address bar")
         if provider == "discord":
             look("success")
@@ -177,6 +245,7 @@ try:
     driver.get(demo["url"] + "/nothing-here")
     check(heading() == "Not found" and code() == "route_not_found", f"not-found: {heading()} ({code()})")
     look("not-found")
+    posted()
     print(f"browser: {checks} checks passed; screenshots in {SCREENSHOTS}")
 except BaseException:
     log.flush()

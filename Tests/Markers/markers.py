@@ -72,10 +72,12 @@ providers:
     variables: {{site: "{p}/github", api: "{p}/github/api"}}}}
   google: {{client_id: demo-google, client_secret: EXAMPLE-google-secret, sync: {{minimum_interval: 1ms}},
     variables: {{issuer: "{p}/google"}}}}
+  work: {{manifest: oidc, client_id: demo-work, client_secret: EXAMPLE-work-secret, dpop: required,
+    variables: {{issuer: "{p}/oidc/work"}}}}
 """)
         self.environment = {
             **os.environ, "ROLLCALL_OUTGOING_PROXY": f"http://127.0.0.1:{self.witness.server_address[1]}"}
-        for site in SITES:
+        for site in (*SITES, "work"):
             self.secrets.add(f"EXAMPLE-{site}-secret", "client_secret")
         wait_for(self.provider + "/control", self.simulator)
         self.people = {}
@@ -84,6 +86,11 @@ providers:
             self.people[site] = [person["id"] for person in json.load(request)]
             self.secrets.public.update(self.people[site])
             self.control(site, switches={"auto_consent": self.people[site][0]})
+        # A site that binds tokens to a key.
+        self.control(
+            "oidc/work", switches={"requires_dpop": True, "demands_proof_nonces": True, "device_interval": 1},
+            client={"id": "demo-work", "secret": "EXAMPLE-work-secret", "redirect_uris": [self.base + "/callback/work"]})
+        self.control("google", switches={"device_interval": 1})
         self.key = self.command(
             "keys", "create", "markers", "--scope", "links:write,accounts:read,accounts:write,tokens:read",
             keep=False).strip()
@@ -191,6 +198,30 @@ providers:
         counts[f"links {said}"] += 1
         return result.get("account_id", [None])[0]
 
+    def device_link(self, provider, site, decision="allow", answer="confirm"):
+        """A link by device code: the code typed in and decided upon, the account confirmed or not."""
+        status, link = self.call("POST", "/v1/device-links", {"user_id": "42", "provider": provider})
+        if status != 201:
+            fail(f"no device link: {status} {link}")
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), NoRedirect)
+        typed = urllib.parse.urlencode({"user_code": link["user_code"]}).encode()
+        page = opener.open(f"{self.provider}/{site}/device", typed, timeout=10).read().decode()
+        form = {"request": re.search(r'name="request" value="([^"]+)"', page)[1],
+                "person": re.search(r'name="person" value="([^"]+)"', page)[1], "decision": decision}
+        opener.open(f"{self.provider}/{site}/consent", urllib.parse.urlencode(form).encode(), timeout=10).read()
+        path = f"/v1/device-links/{link['id']}"
+        deadline = time.monotonic() + 60
+        while link["status"] == "pending" and time.monotonic() < deadline:
+            time.sleep(0.2)
+            _, link = self.call("GET", path)
+        if decision == "allow":
+            if link["status"] != "confirmation_required":
+                fail(f"device link at {site}: {link}")
+            self.call("POST" if answer == "confirm" else "DELETE", path + ("/confirm" if answer == "confirm" else ""))
+            _, link = self.call("GET", path)
+        counts[f"device links {link['status']}"] += 1
+        return link.get("account_id")
+
     def sync(self, account):
         status, _ = self.call("POST", f"/v1/accounts/{account}/sync", headers={"Prefer": "wait=20"})
         counts[f"syncs {status}"] += 1
@@ -285,6 +316,14 @@ def flows(world):
             "POST", "/v1/link-sessions", {"user_id": "42"}, headers={"Idempotency-Key": "markers"}, keep=False)
         world.secrets.add(session["url"].rsplit("/", 1)[-1], "link token")
     world.call("POST", "/v1/link-sessions", {"user_id": 7, "provider": world.key, "return_to": world.key}, keep=False)
+    # Links by device code, with tokens bound to a key and without, allowed, denied and not confirmed.
+    for provider, site in (("google", "google"), ("work", "oidc/work")):
+        check(world.device_link(provider, site), f"a device link at {site}")
+        world.device_link(provider, site, decision="deny")
+        world.device_link(provider, site, answer="decline")
+    bound = world.device_link("work", "oidc/work")
+    world.control("oidc/work", fault={"kind": "expire_access_tokens"})
+    check(world.sync(bound) == 200, "a bound token is renewed and used")
     # Operators.
     exported = world.command("accounts", "export", keep=False)
     for line in exported.splitlines():
@@ -338,7 +377,7 @@ def main(folder):
                 everything[base64.b64decode(line)] = "master key"
         kinds = collections.Counter(everything.values())
         for kind in ("access_token", "refresh_token", "id_token", "code", "code_verifier", "client_secret", "state", "nonce",
-                     "authorization", "set-cookie", "api key", "master key", "link token"):
+                     "authorization", "set-cookie", "api key", "master key", "link token", "device_code", "dpop", "proof_key"):
             check(kinds[kind] > 0, f"{kinds[kind]} values of {kind} were seen")
 
         search = Search(everything)

@@ -9,7 +9,7 @@ import urllib.parse
 # Members and parameters whose value is nobody else's to know.
 NAMES = {
     "access_token", "refresh_token", "id_token", "code", "code_verifier", "client_secret", "client_assertion", "state",
-    "nonce", "token", "device_code", "dpop", "assertion", "password", "csrf", "secret",
+    "nonce", "token", "device_code", "dpop", "proof_key", "assertion", "password", "csrf", "secret",
 }
 LENGTH_MIN = 12
 
