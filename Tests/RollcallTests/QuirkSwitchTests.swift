@@ -72,7 +72,7 @@ import Transfer
     {
         var site = QuirkWorld.site(
             "landing", ["GET /me": #"{"id":90071992547409931,"name":"{{name}}","changed":1795185773}"#])
-        site.landingPath = "/"
+        site.landingPath = "/app"
         site.codeSuffix = "%2F+/=&;é"
         site.switches.publicClientsUseBasic = true
         site.requiredParameters = ["fields": "id,name,changed", "f": "json"]
@@ -86,7 +86,7 @@ import Transfer
         }
         try await QuirkWorld.live(
             Self.manifest(
-                "landing", authorization: #"endpoint: "{site}/#/authorize", scopes: [a]"#, client: "none_basic",
+                "landing", authorization: #"endpoint: "{site}/app#/authorize", scopes: [a]"#, client: "none_basic",
                 profile: #"requests: {me: {url: "{site}/me?fields=id,name,changed&f=json"}}"#,
                 claims: ", updated_at: $.me.changed"), site
         ) {
