@@ -20,8 +20,8 @@ package enum SignalOutcome: Sendable, Equatable {
 package struct SignalStore: Sendable {
     let connections: Connections
 
-    /// Longer than any of them may be old.
-    static let kept = Duration.seconds(30 * 86_400)
+    /// Where a message has no time stamp of its own, whoever caught it can wait: as long as the audit trail is kept.
+    static let kept = Duration.seconds(400 * 86_400)
 
     /// In one transaction with the note that the message came, so that it counts once.
     ///

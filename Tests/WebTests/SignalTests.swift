@@ -143,6 +143,12 @@ import Transfer
             // Other words of the provider's own count.
             #expect(try await send(service, body + " ", fields(sign(body + " "), "3")).status == 204)
             #expect(try await status(service, id) == "needs_relink consent_revoked")
+            // However long somebody waits with what they caught.
+            _ = try await account(service, "99123456")
+            service.time.advance(by: .seconds(399 * 86_400))
+            _ = try await service.database.signals.purgeOld()
+            #expect(try await send(service, body, fields(good, "4")).status == 204)
+            #expect(try await status(service, id) == "active")
             #expect(service.transport.requests.isEmpty)
             #expect(service.log.everything.contains("took their consent back"))
         }
