@@ -73,7 +73,7 @@ import Transfer
         var site = QuirkWorld.site(
             "landing", ["GET /me": #"{"id":90071992547409931,"name":"{{name}}","changed":1795185773}"#])
         site.landingPath = "/app"
-        site.codeSuffix = "%2F+/=&;é"
+        site.codeSuffix = "%2F+/=&;"
         site.switches.publicClientsUseBasic = true
         site.requiredParameters = ["fields": "id,name,changed", "f": "json"]
         site.resourceType = "text/javascript"
