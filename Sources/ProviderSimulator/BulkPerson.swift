@@ -1,6 +1,6 @@
 /// People who exist because they are asked for: the access token `EXAMPLE-bulk-<n>` is person *n* of any site, with
 /// every scope, and the refresh token `EXAMPLE-bulk-refresh-<n>` renews it, rotating as `EXAMPLE-bulk-refresh-<n>-<k>`.
-/// Nothing is stored of them, so that a hundred thousand accounts cost no more than one.
+/// Nothing is stored of them, unless `remembersBulkTokens` asks for it, so that a hundred thousand accounts cost no more than one.
 package enum BulkPerson {
     package static func accessToken(_ number: Int) -> String { "EXAMPLE-bulk-\(number)" }
     package static func refreshToken(_ number: Int) -> String { "EXAMPLE-bulk-refresh-\(number)" }

@@ -6,9 +6,9 @@ extension SimulatorSwitches {
         enum CodingKeys: String, CodingKey, CaseIterable {
             case accessTokenLifetime, refreshTokenLifetime, codeLifetime, deviceCodeLifetime, deviceInterval,
                 rotatesRefreshTokens, reuseRevokesFamily,
-                reuseGrace, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce, sendsIssuer,
-                acceptsBasic, acceptsPost, publicClientsUseBasic, secretIsUsername, decodesBasic, offersPushedRequests,
-                requiresPushedRequests,
+                reuseGrace, remembersBulkTokens, refreshEndsAccessTokens, refreshTokenOnFirstConsentOnly, requiresPkce,
+                sendsIssuer, acceptsBasic, acceptsPost, publicClientsUseBasic, secretIsUsername, decodesBasic,
+                offersPushedRequests, requiresPushedRequests,
                 offersDpop, requiresDpop, demandsProofNonces,
                 pushedRequestLifetime, resources, requiresAssertions, assertionIssuer, assertionAudience,
                 requiresKeyId, requiresUserAgent, sendsEtags, sendsScope,
@@ -25,6 +25,7 @@ extension SimulatorSwitches {
         var rotatesRefreshTokens: Bool?
         var reuseRevokesFamily: Bool?
         var reuseGrace: Int?
+        var remembersBulkTokens: Bool?
         var refreshEndsAccessTokens: Bool?
         var refreshTokenOnFirstConsentOnly: Bool?
         var requiresPkce: Bool?
@@ -78,6 +79,7 @@ extension SimulatorSwitches {
             set(rotatesRefreshTokens, \.rotatesRefreshTokens)
             set(reuseRevokesFamily, \.reuseRevokesFamily)
             set(reuseGrace, \.reuseGrace)
+            set(remembersBulkTokens, \.remembersBulkTokens)
             set(refreshEndsAccessTokens, \.refreshEndsAccessTokens)
             set(refreshTokenOnFirstConsentOnly, \.refreshTokenOnFirstConsentOnly)
             set(requiresPkce, \.requiresPKCE)

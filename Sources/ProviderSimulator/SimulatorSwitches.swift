@@ -15,6 +15,8 @@ package struct SimulatorSwitches: Sendable, Equatable {
     package var reuseRevokesFamily = false
     /// Seconds for which a spent refresh token is answered with what its rotation issued.
     package var reuseGrace = 0
+    /// Refresh tokens of people who were made on the fly are for single use like any other's.
+    package var remembersBulkTokens = false
     /// A refresh ends the access tokens issued before it.
     package var refreshEndsAccessTokens = false
     /// A refresh token comes with the first consent only, unless `prompt=consent`, and with `access_type=offline` only.

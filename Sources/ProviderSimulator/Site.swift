@@ -147,6 +147,7 @@ final class Site: Sendable {
 
     func bearer(_ token: String, _ state: inout SiteState, _ call: Call) -> Bearer? {
         if let number = BulkPerson.number(ofAccessToken: token) {
+            if state.bulkGrants.hasEnded(number) { return nil }
             let person = BulkPerson.person(number, site: name, generation: state.bulkGeneration)
             return Bearer(
                 token: token, client: "bulk", scopes: rules.scopes(requested: rules.bulkScopes) ?? [],

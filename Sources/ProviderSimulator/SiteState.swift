@@ -26,6 +26,7 @@ struct SiteState: Sendable {
     var generator: SeededGenerator
     /// Each step changes a tenth of the people made on the fly.
     var bulkGeneration = 0
+    var bulkGrants = BulkGrants()
 
     init(
         site: SimulatedSite, configuration: SimulatorConfiguration, switches: SimulatorSwitches

@@ -197,7 +197,17 @@ extension Site {
     ) -> Result<IssuedTokens, TokenRefusal> {
         guard let text = form["refresh_token"] else { return .failure(.invalidRequest("refresh_token is missing")) }
         if let (number, step) = BulkPerson.number(ofRefreshToken: text) {
-            state.counters.refreshes += 1
+            let outcome =
+                state.switches.remembersBulkTokens
+                ? state.bulkGrants.use(number, step: step, switches: state.switches, now: call.now) : .refreshed
+            switch outcome {
+            case .refreshed: state.counters.refreshes += 1
+            case .replayed: state.counters.graceReplays += 1
+            case .reused:
+                state.counters.reuseDetections += 1
+                return .failure(.refreshToken)
+            case .refused: return .failure(.refreshToken)
+            }
             var issued = IssuedTokens(
                 accessToken: BulkPerson.accessToken(number),
                 accessLifetime: state.switches.accessTokenLifetime,

@@ -259,4 +259,28 @@ import Testing
             #expect(journey.counters.accessTokens == 0)
         }
     }
+
+    @Test func `holds people made on the fly to single use where it is told to`() async throws {
+        try await Journey.run(.discord) { journey in
+            func refresh(_ token: String) async -> String? { await journey.refresh(token)["refresh_token"] }
+            func set(_ switches: String) async {
+                #expect(await journey.control(#"{"site": "discord", "switches": {\#(switches)}}"#).status == 200)
+            }
+            let first = BulkPerson.refreshToken(7)
+            await set(#""remembers_bulk_tokens": true, "reuse_grace": 600"#)
+            let second = try #require(await refresh(first))
+            #expect(await refresh(first) == second)
+            await set(#""reuse_grace": 0"#)
+            #expect(await refresh(first) == nil)
+            #expect(await refresh(first + "-9") == nil)
+            let third = try #require(await refresh(second))
+            await set(#""reuse_revokes_family": true"#)
+            #expect(await refresh(second) == nil)
+            #expect(await refresh(third) == nil)
+            #expect(await journey.profile(BulkPerson.accessToken(7)).status == 401)
+            #expect(journey.counters.refreshes == 2)
+            #expect(journey.counters.graceReplays == 1)
+            #expect(journey.counters.reuseDetections == 2)
+        }
+    }
 }
