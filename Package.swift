@@ -106,6 +106,10 @@ let package = Package(
                 "Accounts", "Cryptography", "Linking", "Providers", "Store", "Sync", "Transfer", logging,
             ], swiftSettings: strict),
         .executableTarget(name: "TransferBenchmark", dependencies: ["Transfer"], swiftSettings: strict),
+        .executableTarget(
+            name: "TokenRace",
+            dependencies: ["Accounts", "Cryptography", "JSON", "Linking", "Providers", "Store", "Transfer", logging],
+            path: "Tests/Crash/TokenRace", swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Accounts", "Transfer", logging], path: "Tests/TestSupport",
             swiftSettings: strict),

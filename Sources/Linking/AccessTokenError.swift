@@ -19,7 +19,7 @@ package enum AccessTokenError: Error, Equatable {
     case store(StoreError)
 
     /// The caller, or the service, ended before there was an answer.
-    static let cutShort = AccessTokenError.request(.transfer(.cancelled))
+    package static let cutShort = AccessTokenError.request(.transfer(.cancelled))
 
     package var disposition: Disposition {
         switch self {

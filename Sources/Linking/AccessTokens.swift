@@ -13,6 +13,9 @@ package actor AccessTokens {
     /// So close to its end, or in the last quarter of a shorter life, a refresh token is used though the access token lives
     /// on: the grant of an idle account must not lapse.
     private static let refreshTokenMargin: Duration = .seconds(7 * 86_400)
+    /// That a token was taken is noted once in so long.
+    private static let noteInterval: Duration = .seconds(3600)
+    private static let notedMax = 10_000
 
     private let database: Database
     private let catalog: ProviderCatalog
@@ -22,6 +25,8 @@ package actor AccessTokens {
     private let logger: Logger
     private var underWay: [AccountID: Flight] = [:]
     private var nextFlight = 0
+    /// Takes that were noted, so that not each costs a write.
+    private var noted: [AccountID: Timestamp] = [:]
     private var isFinishing = false
 
     /// A refresh and how many wait for it.
@@ -79,6 +84,54 @@ package actor AccessTokens {
         } catch  where error.leavesTokenUsable && lasts(stored.credential, minTTL: minTTL) && !Task.isCancelled {
             return stored
         }
+    }
+
+    /// As `token`, for a caller outside of this program, who may come for the next one: that is refreshed ahead of time
+    /// (`TokenUpkeep`), so that it need not wait for the provider.
+    package func handOut(
+        _ account: AccountID, provider: Provider, minTTL: Duration
+    ) async throws(AccessTokenError) -> StoredCredential {
+        let stored = try await token(for: account, provider: provider, minTTL: minTTL, urgency: .callerWaits)
+        let now = time.now()
+        if stored.credential.refreshToken != nil, provider.refreshesTokens,
+            noted[account].map({ now - $0 >= Self.noteInterval || now < $0 }) ?? true
+        {
+            if noted.count >= Self.notedMax { noted.removeAll() }
+            noted[account] = now
+            do { try await database.credentials.noteTaken(account, stored.credential) } catch {
+                // The caller has its token; the next one costs it a wait.
+                logger.warning("That a token was taken can't be noted", metadata: ["error": "\(error)"])
+            }
+        }
+        return stored
+    }
+
+    /// Refreshes what was claimed ahead of need, unless there is no need any more.
+    /// - Parameter horizon: what is to be refreshed by then may be refreshed now.
+    package func refreshAhead(
+        _ foreseen: ForeseenRefresh, provider: Provider, until horizon: Timestamp
+    ) async throws(AccessTokenError) {
+        let account = foreseen.account
+        let stored = try await refreshing.read(account)
+        let now = time.now()
+        let plan = TokenForesight.plan(for: stored.credential, of: account, takenAt: foreseen.takenAt, now: now)
+        let isOfUse =
+            switch plan?.reason {
+            case nil: false
+            // Where tokens are refreshed once they were refused, ahead of time is too early.
+            case .taken: provider.refreshTrigger == .expiry
+            case .idle: stored.credential.refreshTokenExpiresAt != nil || provider.refreshTokenIdleLifetime != nil
+            }
+        guard let plan, isOfUse, provider.refreshesTokens else {
+            do { try await database.credentials.foresee(account, at: nil) } catch { throw .store(error) }
+            return
+        }
+        // A refresh that was made while this one was claimed has planned anew.
+        guard plan.at <= horizon else {
+            do { try await database.credentials.foresee(account, at: plan.at) } catch { throw .store(error) }
+            return
+        }
+        _ = try await refresh(account, provider: provider, replacing: stored.generation, urgency: .background).get()
     }
 
     /// After a resource server refused `rejected`: the credential that took its place, or a refreshed one.

@@ -58,6 +58,7 @@ package struct Manifest: Sendable {
     let refreshRotation: RefreshRotation
     let refreshTrigger: RefreshTrigger
     let refreshAhead: Duration
+    let refreshTokenIdleLifetime: Duration?
     let tokenSettling: Duration
     let tokenValidation: Validation?
     let grants: [String]

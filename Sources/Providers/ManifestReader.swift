@@ -103,6 +103,7 @@ struct ManifestReader {
                 ?? .reusable,
             refreshTrigger: token?["refresh"]?["trigger"]?.text.flatMap { RefreshTrigger(rawValue: $0) } ?? .expiry,
             refreshAhead: token?["refresh"]?["ahead"]?.time ?? .zero,
+            refreshTokenIdleLifetime: token?["refresh"]?["idle_lifetime"]?.time,
             tokenSettling: token?["refresh"]?["settling"]?.time ?? .zero,
             tokenValidation: readValidation(token?["validation"]),
             grants: token?["grants"]?.texts.map(\.text) ?? ["authorization_code", "refresh_token"],

@@ -264,6 +264,9 @@ enum ManifestVocabulary {
             "lifetime", .either([.choice(["unknown"]), .duration]),
             "Assumed where the answer brings a refresh token and says nothing of it."),
         .init(
+            "idle_lifetime", .duration,
+            "A refresh token that nobody uses for so long is dead: one that lies idle is used now and then."),
+        .init(
             "trigger", .choice(RefreshTrigger.allCases.map(\.rawValue)),
             "Whether tokens are refreshed shortly before they expire, or once one was refused or has expired; expiry where absent."
         ),

@@ -59,6 +59,8 @@ package struct Provider: Sendable {
     package let refreshTrigger: RefreshTrigger
     /// So long before its end an access token is refreshed, where that is more than usual.
     package let refreshAhead: Duration
+    /// For so long a refresh token may lie unused; `nil` where nothing is known of an end.
+    package let refreshTokenIdleLifetime: Duration?
     /// For so long after it was issued an access token that is refused may be good all the same.
     package let tokenSettling: Duration
     /// What is asked before an access token is used; `nil` where nothing is.

@@ -134,6 +134,10 @@ struct ServiceAssembly: Sendable {
         var group = ServiceGroupConfiguration(
             services: [
                 NamedService(name: "keys", service: keys), NamedService(name: "sync", service: syncService),
+                NamedService(
+                    name: "tokens",
+                    service: TokenUpkeep(
+                        database: database, catalog: catalog, tokens: tokens, time: time, logger: logger)),
                 NamedService(name: "device links", service: DeviceLinkService(devices: devices, time: time)),
                 NamedService(name: "web", service: web),
             ],

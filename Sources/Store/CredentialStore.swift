@@ -56,7 +56,7 @@ package struct CredentialStore: Sendable {
             if merged.refreshToken == nil, row.refreshToken != nil {
                 merged = try transaction.open(row).credential.refreshed(by: new)
             }
-            try transaction.replace(row, with: merged)
+            try transaction.replace(row, with: merged, isRefreshed: true)
             if let account = try transaction.account(id), account.statusBeneathPause == .needsRelink {
                 try transaction.revive(account)
             }

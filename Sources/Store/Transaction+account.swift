@@ -63,6 +63,7 @@ extension Transaction {
         try db.run(
             "INSERT INTO sync_schedule (account_id, provider, next_sync_at) VALUES (?, ?, ?)", id, provider,
             withinHorizon(nextSyncAt))
+        try foresee(id, credential, replacing: nil)
         try append(.accountLinked, id, user, provider)
         return id
     }
@@ -80,7 +81,7 @@ extension Transaction {
             // What the kept one is bound to; a new access token is bound to its own key or to none.
             if merged.proofKey == nil { merged.proofKey = kept.proofKey }
         }
-        try replace(held, with: merged, importDigest: importDigest)
+        try replace(held, with: merged, isRefreshed: false, importDigest: importDigest)
         // Only an operator ends a pause that an operator began.
         let status: AccountStatus = account.status == .paused ? .paused : .active
         try db.run(
@@ -205,7 +206,8 @@ extension Transaction {
     /// paused, and its problem tells what it will be.
     func markNeedsRelink(_ account: LinkedAccount, problem: AccountProblem) throws {
         try setStatus(account.status == .paused ? .paused : .needsRelink, problem: problem, of: account.id)
-        try db.run("UPDATE sync_schedule SET next_sync_at = NULL WHERE account_id = ?", account.id)
+        try db.run(
+            "UPDATE sync_schedule SET next_sync_at = NULL, token_refresh_at = NULL WHERE account_id = ?", account.id)
         try append(.accountNeedsRelink, account.id, account.userID, account.provider, problem: problem.code)
     }
 

@@ -113,7 +113,10 @@ extension Transaction {
     }
 
     /// Puts the next generation in a row's place and forgets its intent and lease.
-    func replace(_ row: CredentialRow, with new: Credential, importDigest: [UInt8]? = nil) throws {
+    /// - Parameter isRefreshed: a refresh brought it, not consent or an import.
+    func replace(
+        _ row: CredentialRow, with new: Credential, isRefreshed: Bool, importDigest: [UInt8]? = nil
+    ) throws {
         var place = row.place
         place.generation += 1
         let tokens = try seal(new, place)
@@ -126,6 +129,9 @@ extension Transaction {
             WHERE account_id = ?
             """, place.generation, ring.primary.id, new.tokenType, new.expiresAt, new.refreshTokenExpiresAt,
             new.obtainedAt, importDigest, tokens.access, tokens.refresh, tokens.proofKey, row.id)
+        let old = TokenForesight.Replaced(
+            refreshTokenExpiresAt: row.refreshTokenExpiresAt, obtainedAt: row.obtainedAt)
+        try foresee(row.id, new, replacing: isRefreshed ? old : nil)
         if new.scopes != row.scopes {
             try db.run("UPDATE linked_account SET scopes = ? WHERE id = ?", new.scopes, row.id)
             let change = [row.scopes, new.scopes].map { $0.map(\.rawValue).joined(separator: " ") }

@@ -17,6 +17,9 @@ extension SyncOverview.Line {
             "stale_vs_fixed": .number(outlook?.staleAgainstFixed), "clamped_share": .number(outlook?.clampedShare),
             "maximum_age_is_payable": .bool(!(outlook?.promiseIsUnpayable ?? false)),
             "problems": .array(problems.map(\.json)),
+            "expiring": [
+                "within_7_days": .count(expiringWithin7Days), "within_30_days": .count(expiringWithin30Days),
+            ],
             "paused_until": .time(pausedUntil), "pause_reason": pauseReason.map { .string($0) } ?? .null,
         ]
         if let lastHour { add(lastHour, to: &object) }

@@ -37,6 +37,10 @@ package struct SyncOverview: Sendable {
         /// What the scheduling rule knows; `nil` where every account is fetched once an interval.
         package var outlook: SyncPlanner.Outlook?
         package var problems: [ProblemCount]
+        /// Accounts that still work and will need their user within 7 and within 30 days, each counted up to
+        /// `SyncScheduleStore.dueCountMax`.
+        package var expiringWithin7Days: Int
+        package var expiringWithin30Days: Int
         package var pausedUntil: Timestamp?
         package var pauseReason: String?
         package var traffic: RequestTraffic?
@@ -60,12 +64,17 @@ package struct SyncOverview: Sendable {
         for state in states {
             let pause = pauses.first { $0.provider == state.provider }
             var traffic: RequestTraffic?
+            let expiring = try await (
+                database.credentials.countExpiring(of: state.provider, until: now + .seconds(7 * 86_400)),
+                database.credentials.countExpiring(of: state.provider, until: now + .seconds(30 * 86_400))
+            )
             if let provider = catalog[state.provider] { traffic = await client?.traffic(of: provider) }
             lines.append(
                 Line(
                     provider: state.provider, accounts: counts[state.provider] ?? [:], dueNow: state.dueNow,
                     oldestDueAt: state.oldestDueAt, outlook: planner?.outlook(state.provider),
-                    problems: problems[state.provider] ?? [], pausedUntil: pause?.until, pauseReason: pause?.reason,
+                    problems: problems[state.provider] ?? [], expiringWithin7Days: expiring.0,
+                    expiringWithin30Days: expiring.1, pausedUntil: pause?.until, pauseReason: pause?.reason,
                     traffic: traffic, lastHour: figures?.lastHour(of: state.provider),
                     calibration: figures?.calibration(of: state.provider)))
         }

@@ -1,3 +1,4 @@
+import Accounts
 import Foundation
 import Glibc
 import ProviderSimulator
@@ -78,6 +79,8 @@ import Testing
         (["accounts", "list", "--status", "x"], "expected one of active", "rollcall accounts list"),
         (["accounts", "list", "--limit", "-1"], "--limit", "rollcall accounts list"),
         (["accounts", "list", "--provider", "A B"], "--provider", "rollcall accounts list"),
+        (["accounts", "list", "--expiring", "soon"], "12h or 30d", "rollcall accounts list"),
+        (["accounts", "list", "--expiring", "1d", "--user", "1"], "--provider alone", "rollcall accounts list"),
         (["accounts", "show", "x"], "rollcall accounts list", "rollcall accounts show"),
         (["accounts", "unlink", "x"], "rollcall accounts list", "rollcall accounts unlink"),
         (["keys", "create", "app", "--scope", "accounts:raed"], "did you mean accounts:read?", "rollcall keys create"),
@@ -352,6 +355,19 @@ import Testing
         {"user_id":"user-\(number)","provider":"github","subject":"\(BulkPerson.id(number, site: .github))",\
         "access_token":"\(BulkPerson.accessToken(number))"}
         """
+    }
+
+    @Test func `who will need their user is listed before it comes to that`() async throws {
+        try folder.write("rollcall.yaml", "providers: {github: {client_id: EXAMPLE, client_secret: EXAMPLE}}")
+        let end = Timestamp(secondsSinceEpoch: SystemTime().now().millisecondsSinceEpoch / 1000 + 10 * 86_400).rfc3339
+        let lines = [account(1), account(2).dropLast() + #","expires_at":"\(end)"}"#].joined(separator: "\n")
+        #expect(try await Program.run("accounts", "import", "-", in: folder, input: lines).status == 0)
+        let listed = try await run("accounts", "list", "--expiring", "30d", "--json").objects()
+        #expect(listed.map { $0["user_id"] as? String } == ["user-2"])
+        #expect(listed.map { $0["grant_ends_at"] as? String } == [end])
+        #expect(try await run("accounts", "list", "--expiring", "9d", "--json").output == "")
+        let text = try await run("accounts", "list", "--expiring", "30d", "--provider", "github").output
+        #expect(text.contains("GRANT ENDS") && text.contains(end))
     }
 
     @Test func `accounts are listed, shown and unlinked`() async throws {

@@ -30,7 +30,9 @@ let goldenSchema = #"""
     CREATE INDEX revocation_key ON revocation (key_id);
     CREATE INDEX signal_delivery_age ON signal_delivery (received_at);
     CREATE INDEX sync_schedule_due ON sync_schedule (provider, next_sync_at) WHERE next_sync_at IS NOT NULL;
+    CREATE INDEX sync_schedule_grant_end ON sync_schedule (provider, grant_ends_at) WHERE grant_ends_at IS NOT NULL;
     CREATE INDEX sync_schedule_lease ON sync_schedule (lease_until) WHERE lease_owner IS NOT NULL;
+    CREATE INDEX sync_schedule_token_refresh ON sync_schedule (provider, token_refresh_at) WHERE token_refresh_at IS NOT NULL;
     CREATE TABLE account_count (
         provider TEXT NOT NULL,
         status TEXT NOT NULL,
@@ -293,7 +295,7 @@ let goldenSchema = #"""
         lease_until INTEGER NOT NULL DEFAULT 0,
         -- {"request name": {"etag": …, "last_modified": …}}
         validators TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(validators))
-    , mapping TEXT NOT NULL DEFAULT '', change_shape REAL, change_rate REAL, reads REAL NOT NULL DEFAULT 0, reads_at INTEGER NOT NULL DEFAULT 0, plan_interval REAL, plan_share REAL, plan_clamped INTEGER NOT NULL DEFAULT 0 CHECK (plan_clamped IN (0, 1)), plan_weight REAL) STRICT, WITHOUT ROWID;
+    , mapping TEXT NOT NULL DEFAULT '', change_shape REAL, change_rate REAL, reads REAL NOT NULL DEFAULT 0, reads_at INTEGER NOT NULL DEFAULT 0, plan_interval REAL, plan_share REAL, plan_clamped INTEGER NOT NULL DEFAULT 0 CHECK (plan_clamped IN (0, 1)), plan_weight REAL, token_taken_at INTEGER, token_refresh_at INTEGER, grant_ends_at INTEGER) STRICT, WITHOUT ROWID;
     CREATE TRIGGER audit_kept BEFORE DELETE ON audit
     WHEN old.at > (SELECT at FROM audit ORDER BY sequence DESC LIMIT 1) - 7776000000 BEGIN
         SELECT raise(ABORT, 'the audit trail is only added to');

@@ -41,6 +41,8 @@ import Testing
             AccountStore.accountsOfUser,
             AccountStore.export, CredentialStore.inDoubt, CredentialRow.select + " WHERE c.account_id = ?",
             RevocationOutbox.dueSQL, LinkSessionStore.purge, RequestAllowanceStore.purge,
+            CredentialStore.isForeseenDueSQL, CredentialStore.claimForeseenSQL, CredentialStore.countForeseenSQL,
+            CredentialStore.expiringSQL, CredentialStore.countExpiringSQL,
         ]
         for sql in statements {
             let steps = try await fixture.database.maintain { db in try self.plan(sql, db) }

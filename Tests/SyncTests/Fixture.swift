@@ -113,6 +113,7 @@ final class Fixture: Sendable {
         let onDemand: SyncOnDemand
         let planner: SyncPlanner?
         let reads: ReadTally
+        let upkeep: TokenUpkeep
         let service: SyncService
     }
 
@@ -162,6 +163,8 @@ final class Fixture: Sendable {
             onDemand: SyncOnDemand(
                 catalog: catalog, schedule: database.schedule, accounts: database.accounts, accountSync: accountSync,
                 planner: planner, client: client, owner: owner, time: time), planner: planner, reads: reads,
+            upkeep: TokenUpkeep(
+                database: database, catalog: catalog, tokens: tokens, concurrency: 1, time: time, logger: logger),
             service: SyncService(
                 pass: pass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
                 planner: planner, time: time, logger: logger))

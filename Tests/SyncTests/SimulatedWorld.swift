@@ -76,6 +76,8 @@ final class SimulatedWorld: Sendable {
         var unauthorized = 0.5
         var strangers = 0.5
         var crash = 0.0
+        /// Of token requests: while one is under way its person links again.
+        var relinked = 1.5
     }
 
     struct State: Sendable {
@@ -103,6 +105,15 @@ final class SimulatedWorld: Sendable {
 
     let time: LeapingTime
     let state: Mutex<State>
+    /// What others do while a request is under way.
+    let bystanders = Mutex(Bystanders())
+
+    struct Bystanders: Sendable {
+        /// A person links again.
+        var link: (@Sendable (_ subject: String) async -> Void)?
+        /// The access token that would be left after a crash at this moment.
+        var durableToken: (@Sendable (_ subject: String) async -> Secret?)?
+    }
 
     init(seed: UInt64, time: LeapingTime) {
         self.time = time
@@ -136,15 +147,39 @@ final class SimulatedWorld: Sendable {
         if crashes == .before || fate == .timedOutBefore {
             return .failure(.connectionFailed(host: "\(provider).example"))
         }
+        await look(at: request, subject, isToken: isToken, process: process)
+        let relinks = isToken && state.withLock { $0.generator.chance($0.faults.relinked) }
+        let relinksBefore = relinks && state.withLock { $0.generator.chance(50) }
+        if relinksBefore { await relink(subject) }
         let isDelivered = crashes == nil && fate != .timedOutAfter && fate != .torn
         let response = state.withLock { state in
             answer(
                 request, subject, isToken: isToken, fate: fate,
                 isDelivered: isDelivered && !state.dead.contains(process), process: process, &state)
         }
+        if relinks && !relinksBefore { await relink(subject) }
         if crashes == .after { crashNow() }
         if fate == .timedOutAfter || crashes == .after { return .failure(.timedOut(host: "\(provider).example")) }
         return .success(response)
+    }
+
+    private func relink(_ subject: String) async {
+        guard let link = bystanders.withLock(\.link) else { return }
+        state.withLock { $0.tally["linked meanwhile", default: 0] += 1 }
+        await link(subject)
+    }
+
+    /// A token is durable before anyone uses it.
+    private func look(at request: TransferRequest, _ subject: String, isToken: Bool, process: Int) async {
+        guard !isToken, let durable = bystanders.withLock(\.durableToken),
+            let given = request.credentials.first?.value, !state.withLock({ $0.dead.contains(process) })
+        else { return }
+        let held = await durable(subject)
+        let newest = state.withLock { $0.people[subject]?.accessToken }
+        // An older one may be in use while another process, or the user, has brought a newer.
+        if given == "Bearer \(newest ?? "")", held != newest.map({ Secret($0) }) {
+            state.withLock { $0.violations.append("\(subject): a token was used before it was durable") }
+        }
     }
 
     private enum Crash { case before, after }

@@ -6,6 +6,7 @@ import Linking
 import Providers
 import Store
 import Sync
+import YAML
 
 struct AccountsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,11 +16,19 @@ struct AccountsCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "List linked accounts.",
-            discussion: "Example:  rollcall accounts list --provider github --status needs_relink --json")
+            discussion: """
+                Examples:  rollcall accounts list --provider github --status needs_relink --json
+                           rollcall accounts list --expiring 30d
+
+                --expiring lists who has to link again and until when: those that need it now, then those whose grant \
+                ends within the time and whose end no refresh moves.
+                """)
 
         @Option(help: "Only of this provider instance.") var provider: String?
         @Option(help: "active, needs_relink, suspended or paused.") var status: String?
         @Option(help: ArgumentHelp("Only of this user of the application.", valueName: "user_id")) var user: String?
+        @Option(help: ArgumentHelp("Who needs their user within so long: 12h, 30d.", valueName: "time"))
+        var expiring: String?
         @Option(help: "How many at most; 0 lists them all.") var limit = 100
         @Flag(help: "One JSON object a line.") var json = false
         @OptionGroup var options: ConfigurationOptions
@@ -27,10 +36,19 @@ struct AccountsCommand: AsyncParsableCommand {
         func validate() throws {
             _ = try filter()
             guard limit >= 0 else { throw ValidationError("--limit \(limit): expected 0 or more") }
+            guard let expiring else { return }
+            guard Duration(configured: expiring) != nil else {
+                throw ValidationError(
+                    "--expiring \(expiring): expected a whole number with its unit, such as 12h or 30d")
+            }
+            guard status == nil, user == nil else { throw ValidationError("--expiring goes with --provider alone") }
         }
 
         func run() async throws {
             let filter = try filter()
+            if let window = expiring.flatMap({ Duration(configured: $0) }) {
+                return try await withDatabase(options) { try await listExpiring($0, window, filter.provider) }
+            }
             try await withDatabase(options) { database in
                 var after: String?
                 var left = limit == 0 ? Int.max : limit
@@ -71,6 +89,42 @@ struct AccountsCommand: AsyncParsableCommand {
             return filter
         }
 
+        private func listExpiring(_ database: Database, _ window: Duration, _ provider: ProviderID?) async throws {
+            var left = limit == 0 ? Int.max : limit
+            var hasMore = false
+            func say(_ account: LinkedAccount, _ end: Timestamp?) {
+                guard left > 0 else {
+                    hasMore = true
+                    return
+                }
+                left -= 1
+                guard json else { return Terminal.say(Self.line(Self.cells(account) + [end?.rfc3339 ?? "now"])) }
+                var object = account.json.object ?? JSONObject()
+                object["grant_ends_at"] = end.map { .string($0.rfc3339) } ?? .null
+                Terminal.say(JSONValue.object(object).text)
+            }
+            if !json { Terminal.say(Self.line(Self.header + ["GRANT ENDS"])) }
+            var after: String?
+            repeat {
+                let page = try await database.accounts.list(
+                    AccountFilter(provider: provider, status: .needsRelink), after: after, limit: 500)
+                for account in page.items { say(account, nil) }
+                after = page.next
+            } while after != nil && left > 0
+            var providers = try await database.accounts.counts().keys.sorted()
+            if let provider { providers = [provider] }
+            for provider in providers {
+                var last: ExpiringAccount?
+                repeat {
+                    let page = try await database.credentials.expiring(
+                        of: provider, until: SystemTime().now() + window, after: last, limit: 500)
+                    for expiring in page { say(expiring.account, expiring.grantEndsAt) }
+                    last = page.count == 500 ? page.last : nil
+                } while last != nil && left > 0
+            }
+            if hasMore || after != nil { Terminal.note("There are more; --limit 0 lists them all.") }
+        }
+
         private static let header = ["ID", "PROVIDER", "STATUS", "SYNCED", "NEXT", "USER", "SUBJECT"]
 
         private static func cells(_ account: LinkedAccount) -> [String] {
@@ -83,7 +137,7 @@ struct AccountsCommand: AsyncParsableCommand {
 
         /// Fixed widths: a list is printed as it is read, however long it is.
         private static func line(_ cells: [String]) -> String {
-            zip(cells, [32, 12, 14, 22, 22, 24, 0]).map { cell, width in
+            zip(cells, [32, 12, 14, 22, 22, 24, cells.count > 7 ? 24 : 0, 0]).map { cell, width in
                 cell.count < width ? cell.padding(toLength: width, withPad: " ", startingAt: 0) : cell + " "
             }.joined()
         }

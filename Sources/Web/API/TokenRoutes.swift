@@ -84,8 +84,7 @@ struct TokenRoutes: Sendable {
         _ id: AccountID, _ provider: Provider, minimumLifetime: Duration
     ) async throws -> StoredCredential {
         do throws(AccessTokenError) {
-            return try await tokens.token(
-                for: id, provider: provider, minTTL: minimumLifetime, urgency: .callerWaits)
+            return try await tokens.handOut(id, provider: provider, minTTL: minimumLifetime)
         } catch {
             switch error {
             case .gone: throw Problem.accountNotFound
