@@ -103,7 +103,7 @@ package struct Identifier<Kind: Identified>: Hashable, Sendable, Comparable, Cus
         guard rawValue.hasPrefix(prefix), rawValue.utf8.count == prefix.utf8.count + 26 else { return nil }
         let digits = rawValue.utf8.dropFirst(prefix.utf8.count)
         // 26 digits hold 130 bits; the first carries three of the 128.
-        guard digits.allSatisfy({ crockfordDigits.contains($0) }), digits.first! <= UInt8(ascii: "7") else {
+        guard digits.allSatisfy({ isCrockfordDigit[Int($0)] }), digits.first! <= UInt8(ascii: "7") else {
             return nil
         }
         self.rawValue = rawValue
@@ -136,6 +136,7 @@ package struct Identifier<Kind: Identified>: Hashable, Sendable, Comparable, Cus
 }
 
 private let crockfordDigits = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+private let isCrockfordDigit = (0...255).map { crockfordDigits.contains(UInt8($0)) }
 
 extension String {
     /// Swift's `==` also holds between canonically equivalent strings.

@@ -31,8 +31,15 @@ package struct SystemRandom: RandomSource {
     package init() {}
 
     package func bytes(_ count: Int) -> [UInt8] {
-        var generator = SystemRandomNumberGenerator()
-        return (0..<count).map { _ in generator.next() }
+        // Swift's generator would ask the kernel once for each byte.
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            while filled < count {
+                let piece = min(count - filled, 256)
+                // Fails for more than 256 bytes alone; where there is no chance to be had, nothing can go on.
+                guard let base = buffer.baseAddress, getentropy(base + filled, piece) == 0 else { abort() }
+                filled += piece
+            }
+        }
     }
 }
 

@@ -72,7 +72,9 @@ package struct KeyRing: Sendable, CustomStringConvertible, CustomReflectable {
     /// Throws `.unknownKey` where the ring lacks the box's key, else `.damaged` where the box or the associated data is
     /// not what it was.
     package func open(_ box: SealedBox, associatedData: some Collection<UInt8>) throws(SealingError) -> [UInt8] {
-        guard let key = ([primary] + others).first(where: { $0.id == box.keyID }) else { throw .unknownKey(box.keyID) }
+        guard let key = primary.id == box.keyID ? primary : others.first(where: { $0.id == box.keyID }) else {
+            throw .unknownKey(box.keyID)
+        }
         guard box.bytes.first == SealedBox.version, box.bytes.count >= 1 + 12 + 16 else { throw .damaged }
         do {
             let combined = try AES.GCM.SealedBox(combined: box.bytes.dropFirst())

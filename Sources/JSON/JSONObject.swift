@@ -34,6 +34,17 @@ package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
     package var count: Int { members.count }
     package var isEmpty: Bool { members.isEmpty }
     package var names: [String] { members.map(\.name) }
+    /// In the order of the names' code points.
+    func forEachSorted(_ body: (Member) -> Void) {
+        // Mostly the first eight bytes tell, and numbers are compared faster than names.
+        var order = members.indices.map { (prefix: members[$0].name.sortingPrefix, index: $0) }
+        order.sort { left, right in
+            if left.prefix != right.prefix { return left.prefix < right.prefix }
+            return members[left.index].name.utf8.lexicographicallyPrecedes(members[right.index].name.utf8)
+        }
+        for (_, index) in order { body(members[index]) }
+    }
+
     package func makeIterator() -> IndexingIterator<[Member]> { members.makeIterator() }
 
     /// The members for which `isIncluded` holds, in their order.
@@ -65,7 +76,8 @@ package struct JSONObject: Sendable, Sequence, ExpressibleByDictionaryLiteral {
         return members.firstIndex { $0.name.hasSameScalars(as: name) }
     }
 
-    private mutating func append(_ name: String, _ value: JSONValue) {
+    /// For a name that is not there.
+    mutating func append(_ name: String, _ value: JSONValue) {
         members.append((name, value))
         if index == nil {
             if members.count >= Self.indexedCountMin { rebuildIndex() }

@@ -120,6 +120,7 @@ private struct JSONParser {
             depth -= 1
             return object
         }
+        var seen = NameFilter()
         while true {
             guard next == UInt8(ascii: "\"") else { throw unexpected("a member name in double quotes") }
             let nameStart = position
@@ -128,7 +129,10 @@ private struct JSONParser {
             guard next == UInt8(ascii: ":") else { throw unexpected("':'") }
             position += 1
             skipWhitespace()
-            guard object.insert(name, try value()) else {
+            let value = try value()
+            if seen.insert(name) {
+                object.append(name, value)
+            } else if !object.insert(name, value) {
                 throw error("the object has a member of this name already", at: nameStart)
             }
             skipWhitespace()
@@ -173,27 +177,21 @@ private struct JSONParser {
     }
 
     mutating func string() throws(JSONError) -> String {
-        position += 1
-        let start = position
-        var allBytes: UInt8 = 0
-        while position < input.count {
-            let byte = input[position]
-            switch byte {
-            case UInt8(ascii: "\""):
-                // ASCII needs no validation, which costs as much as all the rest.
-                let text =
-                    allBytes < 0x80
-                    ? String(decoding: input[start..<position], as: UTF8.self) : try text(start..<position)
-                position += 1
-                return text
-            case UInt8(ascii: "\\"): return try escapedString(from: start)
-            case 0..<0x20: throw error("a control character in a string must be escaped")
-            default:
-                allBytes |= byte
-                position += 1
-            }
+        let start = position + 1
+        let (end, isASCII) = StringScan.end(in: input, from: start)
+        position = end
+        switch next {
+        case UInt8(ascii: "\""):
+            // ASCII needs no validation, which costs as much as all the rest.
+            let text =
+                isASCII ? String(decoding: input[start..<end], as: UTF8.self) : try text(start..<end)
+            position += 1
+            return text
+        case UInt8(ascii: "\\"): return try escapedString(from: start)
+        default:
+            if position < input.count { throw error("a control character in a string must be escaped") }
+            throw unexpected("'\"'")
         }
-        throw unexpected("'\"'")
     }
 
     func text(_ range: Range<Int>) throws(JSONError) -> String {
@@ -270,5 +268,33 @@ private struct JSONParser {
             position += 1
         }
         return unit
+    }
+}
+
+/// Which names may have been there: 256 bits, so that most need not be looked for among the members before them.
+private struct NameFilter {
+    private var bits: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+    /// True where the name has certainly not been there before.
+    mutating func insert(_ name: String) -> Bool {
+        var name = name
+        let hash = name.withUTF8 { bytes -> UInt in
+            guard let first = bytes.first, let last = bytes.last else { return 0 }
+            let count = UInt(bytes.count)
+            let middle = UInt(bytes[bytes.count / 2]) &* 31 &+ UInt(bytes[bytes.count * 3 / 4]) &* 17
+            return (count &* 7 &+ UInt(first) &* 3 &+ UInt(last) &* 5 &+ middle) & 255
+        }
+        let bit: UInt64 = 1 << UInt64(hash & 63)
+        switch hash >> 6 {
+        case 0: return Self.insert(bit, into: &bits.0)
+        case 1: return Self.insert(bit, into: &bits.1)
+        case 2: return Self.insert(bit, into: &bits.2)
+        default: return Self.insert(bit, into: &bits.3)
+        }
+    }
+
+    private static func insert(_ bit: UInt64, into word: inout UInt64) -> Bool {
+        defer { word |= bit }
+        return word & bit == 0
     }
 }

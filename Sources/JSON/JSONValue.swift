@@ -69,11 +69,25 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Ex
 extension String {
     /// By bytes: Swift's `==` is true for canonically equivalent strings as well.
     func hasSameScalars(as other: String) -> Bool {
-        guard utf8.count == other.utf8.count else { return false }
+        // What is not equal to Swift has not the same bytes, and that is quickly seen.
+        guard utf8.count == other.utf8.count, self == other else { return false }
         let areEqual = utf8.withContiguousStorageIfAvailable { left in
             other.utf8.withContiguousStorageIfAvailable { right in left.elementsEqual(right) }
         }
         return (areEqual ?? nil) ?? utf8.elementsEqual(other.utf8)
+    }
+}
+
+extension String {
+    /// The first eight bytes as a number that is ordered as they are.
+    var sortingPrefix: UInt64 {
+        var text = self
+        return text.withUTF8 { bytes in
+            if bytes.count >= 8, let base = bytes.baseAddress {
+                return UInt64(bigEndian: UnsafeRawPointer(base).loadUnaligned(as: UInt64.self))
+            }
+            return bytes.reduce(0) { $0 << 8 | UInt64($1) } << UInt64(8 * (8 - bytes.count))
+        }
     }
 }
 

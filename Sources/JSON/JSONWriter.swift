@@ -11,10 +11,13 @@ extension JSONValue {
 
     /// Compact, members sorted by name (in the order of code points), for hashes. Numbers stay as they were written, so
     /// that `1` and `1.0` have different canonical texts though they are equal: this is not RFC 8785.
-    package var canonicalText: String {
+    package var canonicalText: String { String(decoding: canonicalUTF8, as: UTF8.self) }
+
+    /// As `canonicalText`, in UTF-8.
+    package var canonicalUTF8: [UInt8] {
         var writer = JSONWriter(sortsMembers: true)
         writer.write(self)
-        return String(decoding: writer.output, as: UTF8.self)
+        return writer.output
     }
 }
 
@@ -43,37 +46,36 @@ private struct JSONWriter {
             output.append(UInt8(ascii: "]"))
         case .object(let object):
             output.append(UInt8(ascii: "{"))
+            var isFirst = true
             if sortsMembers {
-                write(object.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) })
+                object.forEachSorted { write($0, &isFirst) }
             } else {
-                write(object)
+                for member in object { write(member, &isFirst) }
             }
             output.append(UInt8(ascii: "}"))
         }
     }
 
-    private mutating func write(_ members: some Sequence<JSONObject.Member>) {
-        var isFirst = true
-        for (name, value) in members {
-            if !isFirst { output.append(UInt8(ascii: ",")) }
-            isFirst = false
-            write(name)
-            output.append(UInt8(ascii: ":"))
-            write(value)
-        }
+    private mutating func write(_ member: JSONObject.Member, _ isFirst: inout Bool) {
+        if !isFirst { output.append(UInt8(ascii: ",")) }
+        isFirst = false
+        write(member.name)
+        output.append(UInt8(ascii: ":"))
+        write(member.value)
     }
 
     private mutating func write(_ text: String) {
         output.append(UInt8(ascii: "\""))
         var text = text
         text.withUTF8 { bytes in
-            var unwritten = 0
-            for (index, byte) in bytes.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c {
-                output += bytes[unwritten..<index]
-                unwritten = index + 1
-                escape(byte)
+            var position = 0
+            while true {
+                let end = StringScan.end(in: bytes, from: position).position
+                output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[position..<end]))
+                if end == bytes.count { break }
+                escape(bytes[end])
+                position = end + 1
             }
-            output += bytes[unwritten...]
         }
         output.append(UInt8(ascii: "\""))
     }

@@ -125,7 +125,7 @@ extension Provider {
 
         return Profile(
             subject: subject, claims: JSONValue.object(claims).text, raw: JSONValue.object(raw).text,
-            contentHash: mapping.contentHash(of: raw), email: claims["email"]?.string,
+            contentHash: mapping.contentHash(of: raw, claims), email: claims["email"]?.string,
             emailVerified: claims["email_verified"]?.bool,
             preferredUsername: claims["preferred_username"]?.string, validators: validators,
             mapping: mappingFingerprint)
@@ -156,11 +156,12 @@ extension ProfileMapping {
         return claims
     }
 
+    private static let statedWith = ["email_verified": "email", "phone_number_verified": "phone_number"]
+
     /// Whether an address is verified is said by whoever states the address: an ID token's word on one must not vouch for
     /// another in a response.
     private func source(of rule: ClaimRule, in document: JSONObject) -> JSONObject {
-        let stated = ["email_verified": "email", "phone_number_verified": "phone_number"][rule.type.name]
-        guard let idToken = document[Self.idToken], let stated,
+        guard let idToken = document[Self.idToken], let stated = Self.statedWith[rule.type.name],
             let address = claims.first(where: { $0.type.name == stated })
         else { return document }
         var responses = document
@@ -169,10 +170,10 @@ extension ProfileMapping {
     }
 
     /// Over claims and responses as they are without the volatile locations: what is mapped from one is left out with it.
-    func contentHash(of raw: JSONObject) -> String {
+    func contentHash(of raw: JSONObject, _ claims: JSONObject) -> String {
         let stable = volatile.reduce(JSONValue.object(raw)) { document, path in path.removing(from: document) }
-        let claims = claims(in: stable.object ?? JSONObject())
-        let text = JSONValue.object(["claims": .object(claims), "raw": stable]).canonicalText
-        return Hexadecimal.encode(Digest.sha256(text.utf8))
+        let claims = volatile.isEmpty ? claims : self.claims(in: stable.object ?? JSONObject())
+        let text = JSONValue.object(["claims": .object(claims), "raw": stable]).canonicalUTF8
+        return Hexadecimal.encode(Digest.sha256(text))
     }
 }

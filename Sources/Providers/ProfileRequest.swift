@@ -106,11 +106,15 @@ extension Provider {
             {
                 return nil
             }
-            var values = places(for: callback).merging(places(forToken: token)) { $1 }
-            values[URLTemplate.userinfoEndpoint] = server.userinfoEndpoint
-            // Left as it stands until somebody is known.
-            values[URLTemplate.subject] = "{\(URLTemplate.subject)}"
-            guard let url = rule.url.expanded(values) else { return nil }
+            var url = rule.url.literal
+            if url == nil {
+                var values = places(for: callback).merging(places(forToken: token)) { $1 }
+                values[URLTemplate.userinfoEndpoint] = server.userinfoEndpoint
+                // Left as it stands until somebody is known.
+                values[URLTemplate.subject] = "{\(URLTemplate.subject)}"
+                url = rule.url.expanded(values)
+            }
+            guard let url else { return nil }
             var fields = rule.fields
             if fields["Accept"] == nil { fields["Accept"] = "application/json" }
             if let userAgent { fields["User-Agent"] = userAgent }

@@ -60,6 +60,12 @@ struct URLTemplate: Sendable, Equatable {
 
     var variables: [String] { parts.compactMap { if case .variable(let name) = $0 { name } else { nil } } }
 
+    /// The whole, where no variable is left.
+    var literal: String? {
+        guard parts.count == 1, case .literal(let text) = parts[0] else { return nil }
+        return text
+    }
+
     /// `nil` where a variable has no value. A slash at the end of a value and one after its place become one.
     func expanded(_ values: [String: String]) -> String? {
         let rest = filled(values)
