@@ -65,7 +65,7 @@ let package = Package(
             dependencies: ["Accounts", "Cryptography", "JSON", "JSONPath", "OAuth", "Transfer", "YAML"],
             swiftSettings: strict, plugins: ["EmbedFiles"]),
         .target(
-            name: "Store", dependencies: ["Accounts", "Cryptography", grdb, grdbSQLite], swiftSettings: strict,
+            name: "Store", dependencies: ["Accounts", "Cryptography", "JSON", grdb, grdbSQLite], swiftSettings: strict,
             plugins: ["EmbedFiles"]),
         .target(
             name: "Linking",

@@ -60,20 +60,25 @@ package actor AccessTokens {
     /// What comes back may have expired by this machine's clock: where such a token was only just issued, and where no
     /// refresh token is there to replace it. The clock alone ends no grant; the resource server says whether the token
     /// is dead (`renew`). Where the provider wants tokens validated before they are used, it is asked.
-    package func token(
-        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency = .callerWaits
+    ///
+    /// - Parameter having: as stored a moment ago, so that it need not be read once more.
+    package nonisolated func token(
+        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency = .callerWaits,
+        having held: StoredCredential? = nil
     ) async throws(AccessTokenError) -> StoredCredential {
-        let stored = try await unvalidated(for: account, provider: provider, minTTL: minTTL, urgency: urgency)
-        guard await validation.isRefused(stored, of: account, provider: provider, urgency: urgency) else {
-            return stored
-        }
+        let stored = try await unvalidated(
+            for: account, provider: provider, minTTL: minTTL, urgency: urgency, having: held)
+        guard provider.tokenValidation != nil,
+            await validation.isRefused(stored, of: account, provider: provider, urgency: urgency)
+        else { return stored }
         return try await renew(after: stored, for: account, provider: provider, urgency: urgency)
     }
 
-    private func unvalidated(
-        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency
+    private nonisolated func unvalidated(
+        for account: AccountID, provider: Provider, minTTL: Duration, urgency: Urgency, having held: StoredCredential?
     ) async throws(AccessTokenError) -> StoredCredential {
-        let stored = try await refreshing.read(account)
+        let stored: StoredCredential
+        if let held { stored = held } else { stored = try await refreshing.read(account) }
         guard provider.refreshesTokens,
             needsRefresh(
                 stored, minTTL: max(minTTL, provider.refreshAhead), waitsForRefusal: provider.refreshTrigger == .refusal
@@ -191,7 +196,7 @@ package actor AccessTokens {
 
     // MARK: - When
 
-    private func needsRefresh(_ stored: StoredCredential, minTTL: Duration, waitsForRefusal: Bool) -> Bool {
+    private nonisolated func needsRefresh(_ stored: StoredCredential, minTTL: Duration, waitsForRefusal: Bool) -> Bool {
         let credential = stored.credential
         guard credential.refreshToken != nil else { return false }
         // In doubt: the refresh token may be spent, and the sooner it is tried again the likelier it is honoured.
@@ -209,7 +214,7 @@ package actor AccessTokens {
     }
 
     /// A server that does not move the end with a refresh is asked ever closer to it, and a few times at most.
-    private func refreshTokenEnds(_ credential: Credential) -> Bool {
+    private nonisolated func refreshTokenEnds(_ credential: Credential) -> Bool {
         guard let end = credential.refreshTokenExpiresAt else { return false }
         let left = end - time.now()
         let quarter = (end - credential.obtainedAt).wholeMilliseconds / 4
@@ -217,13 +222,13 @@ package actor AccessTokens {
     }
 
     /// Whether the token is good for `minTTL`, and for the margin: at most a quarter of its life.
-    private func lasts(_ credential: Credential, minTTL: Duration) -> Bool {
+    private nonisolated func lasts(_ credential: Credential, minTTL: Duration) -> Bool {
         guard let expiresAt = credential.expiresAt, let lifetime = credential.lifetime else { return true }
         let margin = min(Self.margin, .milliseconds(max(lifetime.wholeMilliseconds, 0) / 4))
         return expiresAt - time.now() > max(minTTL, margin) && !hasExpired(credential)
     }
 
-    private func hasExpired(_ credential: Credential) -> Bool {
+    private nonisolated func hasExpired(_ credential: Credential) -> Bool {
         guard let expiresAt = credential.expiresAt else { return false }
         return expiresAt <= time.now() + .seconds(1)
     }

@@ -19,17 +19,53 @@ package struct ProfileFetch: Sendable {
         applications = ApplicationTokens(client: client, servers: servers, time: time)
     }
 
-    /// What was fetched before: the responses as stored, by request name, and their validators.
+    /// What was fetched before.
     package struct Previous: Sendable {
-        package var raw: String?
         package var validators: [String: Validators]
         /// Of the mapping that made the claims; `nil` takes it for the provider's.
         package var mapping: String?
+        /// There is a profile.
+        package var isThere: Bool
+        /// The responses as stored, by request name: read only where they are needed.
+        package let raw: @Sendable () throws -> String?
 
         package init(raw: String? = nil, validators: [String: Validators] = [:], mapping: String? = nil) {
-            self.raw = raw
+            self.init(validators: validators, mapping: mapping, isThere: raw != nil) { raw }
+        }
+
+        package init(
+            validators: [String: Validators], mapping: String?, isThere: Bool,
+            raw: @escaping @Sendable () throws -> String?
+        ) {
             self.validators = validators
             self.mapping = mapping
+            self.isThere = isThere
+            self.raw = raw
+        }
+
+        fileprivate func members() -> JSONObject { read { _ in true } }
+
+        /// Of the responses that are held, and of what else is kept beside them.
+        fileprivate func names() -> [String] {
+            guard isThere, let raw = try? raw() else { return [] }
+            return JSONObject.names(in: raw) ?? members().names
+        }
+
+        /// As above where there is more in it than responses, or one of `requests` is wanted: mostly it need not be read
+        /// as JSON at all.
+        fileprivate func members(needing requests: [String]) -> JSONObject {
+            read { raw in
+                guard requests.isEmpty, let names = JSONObject.names(in: raw) else { return true }
+                return names.contains { ["id_token", "callback", "token"].contains($0) }
+            }
+        }
+
+        private func read(where isNeeded: (String) -> Bool) -> JSONObject {
+            // Stored by us; were it unreadable, everything would simply be fetched anew.
+            guard isThere, let raw = try? raw(), isNeeded(raw),
+                let document = try? JSONValue(parsing: raw, depthMax: JSONValue.composedDepthMax)
+            else { return JSONObject() }
+            return document.object ?? JSONObject()
         }
     }
 
@@ -46,26 +82,34 @@ package struct ProfileFetch: Sendable {
         do { server = try await servers.server(for: provider, urgency: urgency) } catch {
             return .failed(.server(error))
         }
-        let known = Self.members(of: previous.raw)
-        // A validator without the body that it validates would leave a hole.
-        let isMappedAlike = previous.mapping.map { $0 == provider.mappingFingerprint } ?? true
-        // Claims that another mapping made are not confirmed by a 304: all is fetched anew, once.
-        let usable = isMappedAlike ? previous.validators.filter { known[$0.key] != nil } : [:]
-        var responses: [String: JSONValue] = [:]
-        if let stored = known["id_token"] { responses["id_token"] = stored }
-        let kept = callback ?? known["callback"]?.object ?? JSONObject()
-        responses["callback"] = .object(kept)
-        let keptOfToken = token ?? known["token"]?.object ?? JSONObject()
-        responses["token"] = .object(keptOfToken)
-        var validators: [String: Validators] = [:]
-        var freshFor: Duration?
-        var isModified = known.isEmpty || !isMappedAlike
         // Where anything was said of scopes, the answer is known without asking.
         if !credential.scopes.isEmpty, !provider.requiredScopes(lackingIn: credential.scopes).isEmpty {
             return .failed(.resource(.insufficientScope))
         }
+        let isMappedAlike = previous.mapping.map { $0 == provider.mappingFingerprint } ?? true
+        // Claims that another mapping made are not confirmed by a 304: all is fetched anew, once.
+        var usable = isMappedAlike ? previous.validators : [:]
+        // A validator without the body that it validates would leave a hole.
+        if !usable.isEmpty {
+            let held = previous.names()
+            usable = usable.filter { held.contains($0.key) }
+        }
+        let keepsOfLink = !provider.keptParameters.isEmpty || !provider.keptMembers.isEmpty
+        var known = keepsOfLink ? previous.members() : nil
         let requests = provider.profileRequests(
-            server: server, credential: credential, validators: usable, callback: kept, token: keptOfToken)
+            server: server, credential: credential, validators: usable,
+            callback: callback ?? known?["callback"]?.object ?? JSONObject(),
+            token: token ?? known?["token"]?.object ?? JSONObject())
+        var responses: [String: JSONValue] = [:]
+        if requests.contains(where: \.carriesApplicationToken) {
+            // Whom they are about may be said by the ID token alone.
+            known = known ?? previous.members()
+            responses["id_token"] = known?["id_token"]
+        }
+        var validators: [String: Validators] = [:]
+        var freshFor: Duration?
+        var isModified = !previous.isThere || !isMappedAlike
+        var unmodified: [String] = []
         for request in requests {
             let response: TransferResponse
             do {
@@ -77,8 +121,9 @@ package struct ProfileFetch: Sendable {
                 return .failed(error)
             }
             if let age = response.minimumAge { freshFor = max(freshFor ?? .zero, age) }
-            if response.status == 304, usable[request.name] != nil, let body = known[request.name] {
-                responses[request.name] = body
+            if response.status == 304, usable[request.name] != nil {
+                responses[request.name] = known?[request.name]
+                unmodified.append(request.name)
                 validators[request.name] = response.validators ?? usable[request.name]
                 continue
             }
@@ -89,7 +134,8 @@ package struct ProfileFetch: Sendable {
                     failure = .refused(status: response.status)
                 }
                 if request.isOptional, failure.leavesClaimsOut {
-                    isModified = isModified || known[request.name] != nil
+                    known = known ?? previous.members()
+                    isModified = isModified || known?[request.name] != nil
                     continue
                 }
                 // An account that was there is gone; before the first profile it is the manifest that may be wrong. What
@@ -117,6 +163,21 @@ package struct ProfileFetch: Sendable {
             validators[request.name] = response.validators
         }
         guard isModified else { return .notModified(validators: validators, freshFor: freshFor) }
+        let stored = known ?? previous.members(needing: unmodified)
+        for name in unmodified {
+            guard let body = stored[name] else {
+                // Only its name could be read: all is fetched anew.
+                var previous = previous
+                previous.validators = [:]
+                return await fetch(
+                    provider: provider, account: account, credential: credential, previous: previous,
+                    idTokenClaims: idTokenClaims, callback: callback, token: token, urgency: urgency)
+            }
+            responses[name] = body
+        }
+        responses["id_token"] = stored["id_token"]
+        responses["callback"] = .object(callback ?? stored["callback"]?.object ?? JSONObject())
+        responses["token"] = .object(token ?? stored["token"]?.object ?? JSONObject())
         do {
             return .profile(
                 try provider.profile(from: responses, validators: validators, idTokenClaims: idTokenClaims),
@@ -182,14 +243,6 @@ package struct ProfileFetch: Sendable {
             }
         }
         throw IDTokenError.unknownKey
-    }
-
-    private static func members(of raw: String?) -> JSONObject {
-        // Stored by us; were it unreadable, everything would simply be fetched anew.
-        guard let raw, let document = try? JSONValue(parsing: raw, depthMax: JSONValue.composedDepthMax) else {
-            return JSONObject()
-        }
-        return document.object ?? JSONObject()
     }
 }
 

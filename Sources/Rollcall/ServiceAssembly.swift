@@ -95,7 +95,8 @@ struct ServiceAssembly: Sendable {
             figures: figures, telemetry: telemetry, time: time, random: random, logger: logger)
         syncPass = SyncPass(
             catalog: catalog, schedule: database.schedule, accountSync: accountSync, planner: planner, client: client,
-            concurrency: configuration.concurrency, owner: owner, time: time, logger: logger)
+            concurrency: configuration.concurrency, owner: owner, time: time, logger: logger,
+            executor: transport.executor)
         syncService = SyncService(
             pass: syncPass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
             planner: planner, time: time, logger: logger)

@@ -15,6 +15,8 @@ final class Connections: Sendable {
     let readers: ReadConnections
     let signals = Signals()
     private let pool: DatabasePool
+    private let statements = WriterStatements()
+    private let shared = SharedCommits()
     private let isClosed = Atomic(false)
     /// Transactions that are asked for and not answered.
     private let underWay = Atomic(0)
@@ -58,19 +60,9 @@ final class Connections: Sendable {
         underWay.add(1, ordering: .acquiringAndReleasing)
         let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
             pool.asyncWriteWithoutTransaction { [self] db in
-                let transaction = Transaction(db: db, vault: vault, now: time.now(), random: random)
-                transaction.actor = actor
-                let result = Result { () throws -> Value in
-                    var value: Value?
-                    try db.inTransaction(.immediate) {
-                        value = try body(transaction)
-                        return .commit
-                    }
-                    guard let value else { throw StoreError.closed }
-                    return value
-                }.mapError(StoreError.init)
-                if case .success = result, transaction.wroteChange { signals.send() }
-                continuation.resume(returning: result)
+                continuation.resume(
+                    returning: transact(db, as: actor, body).mapError { StoreError(($0 as? BeginFailure)?.cause ?? $0) }
+                )
                 underWay.subtract(1, ordering: .acquiringAndReleasing)
             }
         }
@@ -79,6 +71,82 @@ final class Connections: Sendable {
 
     /// Nothing is under way. What was has been handed to those who asked before this says so.
     var isIdle: Bool { underWay.load(ordering: .acquiring) == 0 }
+
+    /// As `write`, but in a transaction that others who come while the writer is busy may share: it costs them one commit
+    /// together. Where it fails for one of them, all are undone and each is run again by itself, so `body` may run
+    /// twice. For what is many and small; custody of tokens has its own commit at once.
+    @discardableResult
+    func writeShared<Value: Sendable>(
+        _ body: @escaping @Sendable (Transaction) throws -> Value
+    ) async throws(StoreError) -> Value {
+        if isClosed.load(ordering: .acquiring) { throw .closed }
+        underWay.add(1, ordering: .acquiringAndReleasing)
+        let answer = Answer<Value>()
+        let write = SharedCommits.Write(actor: AuditActor.current) { transaction in
+            let value = try body(transaction)
+            return { answer.give(.success(value)) }
+        } fail: {
+            answer.give(.failure($0))
+        }
+        if shared.add(write) {
+            // Whoever is ready to run comes first: those that have come back together are written together.
+            await Task.yield()
+            commitShared()
+        }
+        return try await answer.value.get()
+    }
+
+    /// For tests: those that no transaction has taken up.
+    var waitingToShare: Int { shared.count }
+
+    /// The next group of shared writes, behind whoever is in the writer's queue by now.
+    private func commitShared() {
+        pool.asyncWriteWithoutTransaction { [self] db in
+            let (group, hasMore) = shared.next()
+            // Together, and on failure one by one.
+            let together = transact(db) { transaction in
+                try group.map { write in
+                    transaction.actor = write.actor
+                    return try write.run(transaction)
+                }
+            }
+            switch together {
+            case .success(let answers): for answer in answers { answer() }
+            case .failure(let error) where group.count == 1 || error is BeginFailure:
+                for write in group { write.fail(StoreError((error as? BeginFailure)?.cause ?? error)) }
+            case .failure:
+                for write in group {
+                    switch transact(db, as: write.actor, write.run) {
+                    case .success(let answer): answer()
+                    case .failure(let error): write.fail(StoreError((error as? BeginFailure)?.cause ?? error))
+                    }
+                }
+            }
+            underWay.subtract(group.count, ordering: .acquiringAndReleasing)
+            if hasMore { commitShared() }
+        }
+    }
+
+    private func transact<Value>(
+        _ db: Connection, as actor: AuditActor = .service, _ body: (Transaction) throws -> Value
+    ) -> Result<Value, any Error> {
+        let transaction = Transaction(db: db, statements: statements, vault: vault, now: time.now(), random: random)
+        transaction.actor = actor
+        var hasBegun = false
+        var value: Value?
+        do {
+            try db.inTransaction(.immediate) {
+                hasBegun = true
+                value = try body(transaction)
+                return .commit
+            }
+        } catch {
+            return .failure(hasBegun ? error : BeginFailure(cause: error))
+        }
+        guard let value else { return .failure(StoreError.closed) }
+        if transaction.wroteChange { signals.send() }
+        return .success(value)
+    }
 
     /// Runs `body` on a snapshot.
     func read<Value: Sendable>(
@@ -91,7 +159,8 @@ final class Connections: Sendable {
                 continuation.resume(
                     returning: Result {
                         try body(
-                            Transaction(db: connection.get(), vault: vault, now: time.now(), random: random))
+                            Transaction(
+                                db: connection.get(), statements: nil, vault: vault, now: time.now(), random: random))
                     }.mapError(StoreError.init))
                 underWay.subtract(1, ordering: .acquiringAndReleasing)
             }
@@ -103,12 +172,8 @@ final class Connections: Sendable {
     func writeInBackground(_ body: @escaping @Sendable (Transaction) throws -> Void) {
         if isClosed.load(ordering: .acquiring) { return }
         pool.asyncWriteWithoutTransaction { [self] db in
-            let transaction = Transaction(db: db, vault: vault, now: time.now(), random: random)
             // The caller has said that a failure does no harm.
-            try? db.inTransaction(.immediate) {
-                try body(transaction)
-                return .commit
-            }
+            _ = transact(db, body)
         }
     }
 
@@ -130,6 +195,7 @@ final class Connections: Sendable {
         if isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
         readers.close()
         signals.finish()
+        pool.writeWithoutTransaction { [statements] _ in statements.finalize() }
         // Nothing is lost where it fails: what was committed is in the file, and the process gives up its locks.
         try? pool.close()
     }
@@ -138,14 +204,19 @@ final class Connections: Sendable {
 /// One transaction: its connection, and what is the same throughout.
 final class Transaction {
     let db: Connection
+    /// The writer's; `nil` in a read.
+    private let statements: WriterStatements?
     let ring: TransactionRing
     let now: Timestamp
     let random: any RandomSource
     fileprivate(set) var wroteChange = false
     fileprivate(set) var actor = AuditActor.service
 
-    init(db: Connection, vault: Vault, now: Timestamp, random: any RandomSource) {
+    init(
+        db: Connection, statements: WriterStatements?, vault: Vault, now: Timestamp, random: any RandomSource
+    ) {
         self.db = db
+        self.statements = statements
         ring = TransactionRing(vault, db)
         self.now = now
         self.random = random
@@ -155,6 +226,31 @@ final class Transaction {
     static let leaseMax = Duration.seconds(3600)
 
     func newID<Kind>() -> Identifier<Kind> { Identifier(at: now, random: random) }
+
+    /// Runs one of the writer's prepared statements; returns how many rows it changed.
+    @discardableResult
+    func run(
+        _ statement: WriterStatement, _ bind: (WriterStatements.Binding) -> Void,
+        row: (RawRow) throws -> Void = { _ in }
+    ) throws -> Int {
+        guard let statements else { throw StoreError.readOnly }
+        return try statements.run(statement, db, bind, row: row)
+    }
+
+    /// `profile.updated`, by a prepared statement.
+    func appendUpdate(_ account: LinkedAccount, version: Int64, patch: String) throws {
+        let id: ChangeID = newID()
+        try run(.appendUpdate) { parameters in
+            parameters.text(1, id.rawValue)
+            parameters.text(2, account.id.rawValue)
+            parameters.text(3, account.userID.rawValue)
+            parameters.text(4, account.provider.rawValue)
+            parameters.time(5, now)
+            parameters.integer(6, version)
+            parameters.text(7, patch)
+        }
+        wroteChange = true
+    }
 
     /// Writes to the feed, and what concerns the link itself to the audit trail.
     func append(
@@ -170,6 +266,84 @@ final class Transaction {
         wroteChange = true
         if let action = kind.auditAction {
             try audit(action, account: account, user: user, provider: provider, detail: problem?.rawValue)
+        }
+    }
+}
+
+/// What one waits for and another gives, whoever comes first.
+private final class Answer<Value: Sendable>: Sendable {
+    private enum State {
+        case open
+        case awaited(CheckedContinuation<Result<Value, StoreError>, Never>)
+        case given(Result<Value, StoreError>)
+    }
+
+    private let state = Mutex(State.open)
+
+    func give(_ result: Result<Value, StoreError>) {
+        let waiter: CheckedContinuation<Result<Value, StoreError>, Never>? = state.withLock { state in
+            defer { state = .given(result) }
+            if case .awaited(let continuation) = state { return continuation }
+            return nil
+        }
+        waiter?.resume(returning: result)
+    }
+
+    /// For one who waits.
+    var value: Result<Value, StoreError> {
+        get async {
+            await withCheckedContinuation { continuation in
+                let result: Result<Value, StoreError>? = state.withLock { state in
+                    if case .given(let result) = state { return result }
+                    state = .awaited(continuation)
+                    return nil
+                }
+                if let result { continuation.resume(returning: result) }
+            }
+        }
+    }
+}
+
+/// No transaction could be begun: nobody's share of it is to blame.
+private struct BeginFailure: Error { var cause: any Error }
+
+/// Writes that wait for a commit which they share.
+private final class SharedCommits: Sendable {
+    /// A whole group keeps others from writing for a few milliseconds.
+    private static let groupMax = 64
+
+    struct Write: Sendable {
+        let actor: AuditActor
+        /// Writes, and returns what tells the caller once that is durable.
+        let run: @Sendable (Transaction) throws -> @Sendable () -> Void
+        let fail: @Sendable (StoreError) -> Void
+    }
+
+    private struct State {
+        var waiting: [Write] = []
+        var isScheduled = false
+    }
+
+    private let state = Mutex(State())
+
+    var count: Int { state.withLock { $0.waiting.count } }
+
+    /// True where a commit has to be scheduled for it.
+    func add(_ write: Write) -> Bool {
+        state.withLock { state in
+            state.waiting.append(write)
+            defer { state.isScheduled = true }
+            return !state.isScheduled
+        }
+    }
+
+    /// Whether more wait behind these; a commit has to be scheduled for them.
+    func next() -> (group: [Write], hasMore: Bool) {
+        state.withLock { state in
+            let group = Array(state.waiting.prefix(Self.groupMax))
+            state.waiting.removeFirst(group.count)
+            state.isScheduled = !state.waiting.isEmpty
+            return (group, state.isScheduled)
         }
     }
 }

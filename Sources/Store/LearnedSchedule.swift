@@ -172,7 +172,7 @@ extension SyncScheduleStore {
             let rows = try transaction.db.rows(
                 Self.claimAheadSQL, owner, now + min(lease, Transaction.leaseMax), provider, now, count,
                 minimum.wholeMilliseconds)
-            return try rows.compactMap { try transaction.syncClaim($0.id(0)) }
+            return try rows.compactMap { try transaction.syncClaim($0.text(0)) }
         }
     }
 
@@ -240,7 +240,7 @@ extension Transaction {
         s.change_shape, s.change_rate, s.reads, s.reads_at, s.plan_interval, s.plan_share, s.plan_clamped, s.plan_weight
         """
 
-    static func learned(_ row: Row, from index: Int) throws -> LearnedSchedule {
+    static func learned(_ row: some Columns, from index: Int) throws -> LearnedSchedule {
         var learned = LearnedSchedule(
             changeShape: row.optionalDouble(index), changeRate: row.optionalDouble(index + 1),
             reads: try row.double(index + 2), readsAt: try row.time(index + 3))

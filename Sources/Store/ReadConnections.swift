@@ -51,12 +51,13 @@ final class ReadConnections: Sendable {
 
 /// The hot statements.
 enum ReadStatement: Int, CaseIterable {
-    case documentByAccount, documentBySubject, keyByPrefix
+    case documentByAccount, documentBySubject, contentByAccount, keyByPrefix
 
     var sql: String {
         switch self {
         case .documentByAccount: Self.document + "WHERE p.account_id = ?1"
         case .documentBySubject: Self.document + "WHERE p.provider = ?1 AND p.subject = ?2"
+        case .contentByAccount: "SELECT claims, raw FROM profile WHERE account_id = ?1"
         case .keyByPrefix:
             """
             SELECT hash, id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at
@@ -157,4 +158,4 @@ private final class ReadConnection {
 }
 
 /// SQLITE_TRANSIENT, whose C macro Swift does not import: SQLite copies the text at once.
-private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)

@@ -57,21 +57,35 @@ extension Connection {
 
 /// Columns by position, in the order of the statement. A value of another kind than the schema promises means that the
 /// file was changed by something else: `.corrupt`, where GRDB's own accessors would end the process.
-extension Row {
-    func text(_ index: Int) throws -> String { try present(optionalText(index)) }
+protocol Columns {
+    func optionalText(_ index: Int) -> String?
+    func optionalInt64(_ index: Int) -> Int64?
+    func optionalDouble(_ index: Int) -> Double?
+    func optionalBytes(_ index: Int) -> [UInt8]?
+}
+
+extension Row: Columns {
     func optionalText(_ index: Int) -> String? { value(index) }
-    func int64(_ index: Int) throws -> Int64 { try present(value(index)) }
     func optionalInt64(_ index: Int) -> Int64? { value(index) }
-    func int(_ index: Int) throws -> Int { try present(value(index)) }
     func optionalDouble(_ index: Int) -> Double? { value(index) }
-    func double(_ index: Int) throws -> Double { try present(value(index)) }
+    func optionalBytes(_ index: Int) -> [UInt8]? { (value(index) as Data?).map { Array($0) } }
+
+    private func value<Value: DatabaseValueConvertible>(_ index: Int) -> Value? {
+        Value.fromDatabaseValue(self[index])
+    }
+}
+
+extension Columns {
+    func text(_ index: Int) throws -> String { try present(optionalText(index)) }
+    func int64(_ index: Int) throws -> Int64 { try present(optionalInt64(index)) }
+    func int(_ index: Int) throws -> Int { Int(try int64(index)) }
+    func double(_ index: Int) throws -> Double { try present(optionalDouble(index)) }
     func bool(_ index: Int) throws -> Bool { try int64(index) != 0 }
     func bytes(_ index: Int) throws -> [UInt8] { try present(optionalBytes(index)) }
-    func optionalBytes(_ index: Int) -> [UInt8]? { (value(index) as Data?).map { Array($0) } }
     func time(_ index: Int) throws -> Timestamp { try present(optionalTime(index)) }
 
     func optionalTime(_ index: Int) -> Timestamp? {
-        (value(index) as Int64?).map { Timestamp(millisecondsSinceEpoch: $0) }
+        optionalInt64(index).map { Timestamp(millisecondsSinceEpoch: $0) }
     }
 
     func id<Kind>(_ index: Int) throws -> Identifier<Kind> { try present(Identifier(text(index))) }
@@ -79,16 +93,13 @@ extension Row {
     func provider(_ index: Int) throws -> ProviderID { try present(ProviderID(text(index))) }
     func subject(_ index: Int) throws -> Subject { try present(Subject(text(index))) }
     func scopes(_ index: Int) throws -> [Scope] {
-        try text(index).split(separator: " ").compactMap { Scope(String($0)) }
+        let text = try text(index)
+        return text.isEmpty ? [] : text.split(separator: " ").compactMap { Scope(String($0)) }
     }
 
     /// One of the words of an enum.
     func word<Word: RawRepresentable<String>>(_ index: Int) throws -> Word {
         try present(Word(rawValue: text(index)))
-    }
-
-    private func value<Value: DatabaseValueConvertible>(_ index: Int) -> Value? {
-        Value.fromDatabaseValue(self[index])
     }
 
     private func present<Value>(_ value: Value?) throws(StoreError) -> Value {

@@ -1,68 +1,6 @@
 package import Accounts
 import GRDB
 
-/// The right to sync one account until `leaseUntil`, with what the sync needs.
-package struct SyncClaim: Sendable, Equatable {
-    package var account: LinkedAccount
-    package var owner: String
-    package var leaseUntil: Timestamp
-    /// Consecutive failures so far.
-    package var failures: Int
-    /// By request name, for conditional requests.
-    package var validators: [String: Validators]
-    /// `nil` before the first sync of an imported account.
-    package var content: ProfileContent?
-    package var contentHash: String?
-    /// Of the mapping that made the claims; empty where that is not known.
-    package var mapping: String
-    package var learned: LearnedSchedule
-
-    package var provider: ProviderID { account.provider }
-    package var raw: String? { content?.raw }
-    package var claims: String? { content?.claims }
-}
-
-/// What a sync found, and when the next one is due.
-package struct SyncResult: Sendable {
-    package enum Content: Sendable {
-        /// Nothing was learned of the profile: the cached one and its age stay.
-        case failed
-        /// The provider confirmed the cached profile, by 304 or with equal content; `validators` for the next request,
-        /// `nil` keeps those stored.
-        case unchanged(validators: [String: Validators]?)
-        /// Stored where its hash differs from the cached one. `patch`: RFC 6902, over `{"claims": …, "raw": …}`; `nil`
-        /// says that both were replaced.
-        case profile(Profile, patch: String?)
-    }
-
-    package var content: Content
-    /// When the provider answered: `fetched_at` of the profile where the content is not `failed`.
-    package var at: Timestamp
-    package var nextSyncAt: Timestamp?
-    package var failures: Int
-    package var problem: AccountProblem?
-    /// `nil` leaves the status as it is.
-    package var status: AccountStatus?
-    /// Of the credential that was used. `.needsRelink` counts only while it is the one stored.
-    package var generation: Int64?
-    /// The belief and the plan from now on; `nil` leaves them as they are. Reads are counted elsewhere.
-    package var learned: LearnedSchedule?
-
-    package init(
-        content: Content, at: Timestamp, nextSyncAt: Timestamp?, failures: Int = 0, problem: AccountProblem? = nil,
-        status: AccountStatus? = nil, generation: Int64? = nil, learned: LearnedSchedule? = nil
-    ) {
-        self.content = content
-        self.at = at
-        self.nextSyncAt = nextSyncAt
-        self.failures = failures
-        self.problem = problem
-        self.status = status
-        self.generation = generation
-        self.learned = learned
-    }
-}
-
 package struct ProviderPause: Sendable, Equatable {
     package var provider: ProviderID
     package var until: Timestamp
@@ -105,26 +43,38 @@ package struct SyncScheduleStore: Sendable {
 
     /// Leases accounts that are due, the longest due first, at most `slots[provider]` of each provider; a lease that has
     /// run out counts as free. Providers that are paused yield none.
+    /// - Parameter looksFirst: mostly nothing is due, and a look keeps nobody from writing; false where something likely is.
     package func claimDue(
-        now: Timestamp, owner: String, lease: Duration, slots: [ProviderID: Int]
+        now: Timestamp, owner: String, lease: Duration, slots: [ProviderID: Int], looksFirst: Bool = true
     ) async throws(StoreError) -> [SyncClaim] {
-        // Mostly nothing is due: a look keeps nobody from writing.
-        let due = try await connections.read { transaction in
-            try slots.filter { provider, count in
-                try count > 0
-                    && transaction.db.first(
-                        Self.isDueSQL, provider, now, now + Transaction.leaseMax, now + Self.horizon) != nil
+        let due =
+            !looksFirst
+            ? slots
+            : try await connections.read { transaction in
+                try slots.filter { provider, count in
+                    try count > 0
+                        && transaction.db.first(
+                            Self.isDueSQL, provider, now, now + Transaction.leaseMax, now + Self.horizon) != nil
+                }
             }
-        }
         if due.isEmpty { return [] }
         return try await connections.write { transaction in
             var claims: [SyncClaim] = []
             for (provider, count) in due.sorted(by: { $0.key < $1.key }) where count > 0 {
                 if try transaction.pause(of: provider, now: now) != nil { continue }
-                let rows = try transaction.db.rows(
-                    Self.claimDueSQL, owner, now + min(lease, Transaction.leaseMax), provider, now, count,
-                    now + Transaction.leaseMax, now + Self.horizon)
-                for row in rows { if let claim = try transaction.syncClaim(row.id(0)) { claims.append(claim) } }
+                var ids: [String] = []
+                try transaction.run(.claimDue) { parameters in
+                    parameters.text(1, owner)
+                    parameters.time(2, now + min(lease, Transaction.leaseMax))
+                    parameters.text(3, provider.rawValue)
+                    parameters.time(4, now)
+                    parameters.integer(5, count)
+                    parameters.time(6, now + Transaction.leaseMax)
+                    parameters.time(7, now + Self.horizon)
+                } row: {
+                    ids.append(try $0.text(0))
+                }
+                for id in ids { if let claim = try transaction.syncClaim(id) { claims.append(claim) } }
             }
             return claims.sorted {
                 ($0.account.nextSyncAt ?? .distantFuture, $0.account.id)
@@ -167,19 +117,35 @@ package struct SyncScheduleStore: Sendable {
                 WHERE account_id = ?3 AND (lease_until <= ?4 OR lease_until > ?5)
                 """, owner, transaction.now + min(lease, Transaction.leaseMax), id, transaction.now,
                 transaction.now + Transaction.leaseMax)
-            return changed == 1 ? try transaction.syncClaim(id) : nil
+            return changed == 1 ? try transaction.syncClaim(id.rawValue) : nil
         }
+    }
+
+    /// The cached profile as it is now; `nil` before the first sync. Synchronous, a few microseconds.
+    package func content(of id: AccountID) throws(StoreError) -> ProfileContent? {
+        try connections.readers.run(.contentByAccount, [id.rawValue]) { row in
+            ProfileContent(claims: row.text(0), raw: row.text(1))
+        }.first
     }
 
     /// Moves the end of a lease to `lease` from now. `nil` where it went to someone else or the account is gone.
     package func prolong(_ claim: SyncClaim, lease: Duration) async throws(StoreError) -> SyncClaim? {
+        try await prolong([claim], lease: lease)[0]
+    }
+
+    /// As above, for each by itself but in one transaction.
+    package func prolong(_ claims: [SyncClaim], lease: Duration) async throws(StoreError) -> [SyncClaim?] {
         try await connections.write { transaction in
-            var prolonged = claim
-            prolonged.leaseUntil = transaction.now + min(lease, Transaction.leaseMax)
-            let changed = try transaction.db.run(
-                "UPDATE sync_schedule SET lease_until = ? WHERE account_id = ? AND lease_owner = ? AND lease_until = ?",
-                prolonged.leaseUntil, claim.account.id, claim.owner, claim.leaseUntil)
-            return changed == 1 ? prolonged : nil
+            try claims.map { claim in
+                var prolonged = claim
+                prolonged.leaseUntil = transaction.now + min(lease, Transaction.leaseMax)
+                let changed = try transaction.db.run(
+                    """
+                    UPDATE sync_schedule SET lease_until = ?
+                    WHERE account_id = ? AND lease_owner = ? AND lease_until = ?
+                    """, prolonged.leaseUntil, claim.account.id, claim.owner, claim.leaseUntil)
+                return changed == 1 ? prolonged : nil
+            }
         }
     }
 
@@ -188,63 +154,10 @@ package struct SyncScheduleStore: Sendable {
         try await connections.read { try $0.account(id)?.statusBeneathPause == .needsRelink }
     }
 
-    /// In one transaction: profile and change where it changed, `synced_at`, next due time, failures, problem, status; frees
-    /// the lease. False, with nothing stored, where the lease went to someone else or the account is gone. A status that a
-    /// relink, a dead grant or an operator set meanwhile stays, as does one whose dead grant is no longer the one held, and `since` of a problem that goes on.
-    package func record(_ result: SyncResult, for claim: SyncClaim) async throws(StoreError) -> Bool {
-        try await connections.write { transaction in
-            let id = claim.account.id
-            let freed = try transaction.db.run(
-                """
-                UPDATE sync_schedule SET lease_owner = NULL, lease_until = 0
-                WHERE account_id = ? AND lease_owner = ? AND lease_until = ?
-                """, id, claim.owner, claim.leaseUntil)
-            guard freed == 1, let account = try transaction.account(id) else { return false }
-            switch result.content {
-            case .failed:
-                try transaction.db.run("UPDATE sync_schedule SET attempted_at = ? WHERE account_id = ?", result.at, id)
-            case .unchanged(let validators):
-                try transaction.confirmProfile(of: id, at: result.at, validators: validators)
-            case .profile(let profile, let patch):
-                guard profile.subject == account.subject else {
-                    throw StoreError.inconsistent("the profile is of another subject")
-                }
-                var difference: ProfileDifference?
-                if let patch { difference = { _, _ in patch } }
-                try transaction.store(profile, of: id, account.userID, account.provider, patch: difference)
-                try transaction.confirmProfile(
-                    of: id, at: result.at, validators: profile.validators, mapping: profile.mapping)
-            }
-            // The refusal of a token that another has replaced says nothing: the account is tried again at once.
-            var result = result
-            if result.status == .needsRelink, account.statusBeneathPause != .needsRelink,
-                try transaction.credentialRow(id)?.generation != result.generation
-            {
-                result.status = nil
-                result.problem = account.problem
-                result.nextSyncAt = transaction.now
-            }
-            let status = try transaction.settle(account, result)
-            let isStopped = status == .needsRelink || status == .paused
-            try transaction.db.run(
-                "UPDATE sync_schedule SET next_sync_at = ?, failures = ? WHERE account_id = ?",
-                isStopped ? nil : result.nextSyncAt.map(transaction.withinHorizon), result.failures, id)
-            if let learned = result.learned {
-                try transaction.db.run(
-                    """
-                    UPDATE sync_schedule SET change_shape = ?2, change_rate = ?3, \(Transaction.planAssignments(from: 4))
-                    WHERE account_id = ?1
-                    """,
-                    values: [id, learned.changeShape, learned.changeRate] + Transaction.planValues(learned.plan))
-            }
-            return true
-        }
-    }
-
     /// Hands back what was claimed and not synced.
     package func release(_ claims: [SyncClaim]) async throws(StoreError) {
         if claims.isEmpty { return }
-        try await connections.write { transaction in
+        try await connections.writeShared { transaction in
             for claim in claims {
                 try transaction.db.run(
                     """
@@ -297,6 +210,26 @@ package struct SyncScheduleStore: Sendable {
                 """, at, id) == 1
         }
     }
+
+    /// As above for active accounts in the order of their ids, `limit` of those after `after`. Returns the last one, `nil`
+    /// where there are no more.
+    package func expediteActive(
+        after id: AccountID?, limit: Int, at: Timestamp
+    ) async throws(StoreError) -> AccountID? {
+        try await connections.write { transaction in
+            let rows = try transaction.db.rows(Self.expediteActiveSQL, at, id?.rawValue ?? "", limit)
+            let ids: [AccountID] = try rows.map { try $0.id(0) }
+            return ids.max()
+        }
+    }
+
+    static let expediteActiveSQL = """
+        UPDATE sync_schedule SET next_sync_at = min(coalesce(next_sync_at, ?1), ?1), plan_interval = NULL,
+            plan_share = NULL
+        WHERE account_id IN (
+            SELECT id FROM linked_account WHERE status = 'active' AND id > ?2 ORDER BY id LIMIT ?3)
+        RETURNING account_id
+        """
 
     package func state(of id: AccountID) async throws(StoreError) -> AccountSchedule? {
         try await connections.read { transaction in
@@ -375,44 +308,30 @@ extension Transaction {
     }
 
     static let claimSQL = """
-        SELECT \(accountColumns), s.lease_owner, s.lease_until, s.failures, s.validators, p.claims, p.raw,
-            p.content_hash, s.mapping, \(learnedColumns)
-        FROM \(accountTables) WHERE a.id = ?
+        SELECT \(accountColumns), s.lease_owner, s.lease_until, s.failures, s.validators, p.version, p.content_hash,
+            s.mapping, \(learnedColumns), \(CredentialRow.columns)
+        FROM \(accountTables) JOIN credential c ON c.account_id = a.id WHERE a.id = ?1
         """
 
     /// What a sync needs of an account that has just been leased.
-    func syncClaim(_ id: AccountID) throws -> SyncClaim? {
-        try db.first(Self.claimSQL, id).map { row in
-            var content: ProfileContent?
-            if let claims = row.optionalText(19), let raw = row.optionalText(20) {
-                content = ProfileContent(claims: claims, raw: raw)
-            }
-            return SyncClaim(
-                account: try Self.account(row), owner: try row.text(15), leaseUntil: try row.time(16),
-                failures: try row.int(17),
-                validators: try Self.validators(row.text(18)), content: content, contentHash: row.optionalText(21),
-                mapping: try row.text(22), learned: try Self.learned(row, from: 23))
+    func syncClaim(_ id: String) throws -> SyncClaim? {
+        var claim: SyncClaim?
+        try run(.claim) {
+            $0.text(1, id)
+        } row: { row in
+            let account = try Self.account(row)
+            // A damaged one is found again by whoever needs it, and said there.
+            let credential = try? open(
+                CredentialRow(
+                    row, from: 30, account: account.id, provider: account.provider, user: account.userID,
+                    scopes: account.scopes))
+            claim = SyncClaim(
+                account: account, owner: try row.text(15), leaseUntil: try row.time(16),
+                failures: try row.int(17), validators: try Self.validators(row.text(18)),
+                version: row.optionalInt64(19), contentHash: row.optionalText(20), mapping: try row.text(21),
+                learned: try Self.learned(row, from: 22),
+                credential: credential)
         }
-    }
-
-    /// Status and problem of an account after a sync. Returns the status.
-    func settle(_ account: LinkedAccount, _ result: SyncResult) throws -> AccountStatus {
-        var isConfirmed = true
-        if case .failed = result.content { isConfirmed = false }
-        // Only the user mends a dead grant, only an operator ends a pause; their problems stay as they are.
-        if account.status == .needsRelink || account.status == .paused { return account.status }
-        let status = result.status ?? (isConfirmed && account.status == .suspended ? .active : account.status)
-        var problem = result.problem
-        if let held = account.problem, held.code == problem?.code { problem?.since = held.since }
-        if status == .needsRelink {
-            guard let problem else { throw StoreError.inconsistent("an account needs a relink for a reason") }
-            try markNeedsRelink(account, problem: problem)
-        } else if status != account.status || problem != account.problem {
-            try setStatus(status, problem: problem, of: account.id)
-            if account.status == .suspended && status == .active {
-                try append(.accountRecovered, account.id, account.userID, account.provider)
-            }
-        }
-        return status
+        return claim
     }
 }

@@ -1,7 +1,7 @@
 import Accounts
 import Cryptography
-import FoundationEssentials
 import GRDB
+import JSON
 
 /// The rows of a linked account: written together, erased together.
 extension Transaction {
@@ -15,7 +15,7 @@ extension Transaction {
         linked_account a JOIN sync_schedule s ON s.account_id = a.id LEFT JOIN profile p ON p.account_id = a.id
         """
 
-    static func account(_ row: Row) throws -> LinkedAccount {
+    static func account(_ row: some Columns) throws -> LinkedAccount {
         var problem: AccountProblem?
         if row.optionalText(7) != nil {
             problem = AccountProblem(
@@ -147,25 +147,28 @@ extension Transaction {
             UPDATE sync_schedule SET synced_at = ?, attempted_at = ?, validators = coalesce(?, validators),
                 mapping = coalesce(?, mapping)
             WHERE account_id = ?
-            """, time, time, try validators.map(Self.text), mapping, id)
+            """, time, time, validators.map(Self.text), mapping, id)
     }
 
-    static func text(_ validators: [String: Validators]) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        let table = validators.mapValues { value in
-            var members: [String: String] = [:]
-            members["etag"] = value.etag
-            members["last_modified"] = value.lastModified
-            return members
+    static func text(_ validators: [String: Validators]) -> String {
+        var table = JSONObject()
+        for (name, value) in validators.sorted(by: { $0.key < $1.key }) {
+            var members = JSONObject()
+            members["etag"] = value.etag.map { .string($0) }
+            members["last_modified"] = value.lastModified.map { .string($0) }
+            table[name] = .object(members)
         }
-        return String(decoding: try encoder.encode(table), as: UTF8.self)
+        return table.text
     }
 
     static func validators(_ text: String) throws -> [String: Validators] {
-        try JSONDecoder().decode([String: [String: String]].self, from: Data(text.utf8)).mapValues {
-            Validators(etag: $0["etag"], lastModified: $0["last_modified"])
+        if text == "{}" { return [:] }
+        guard let table = try JSONValue(parsing: text).object else { throw StoreError.corrupt }
+        var validators: [String: Validators] = [:]
+        for (name, value) in table {
+            validators[name] = Validators(etag: value["etag"]?.string, lastModified: value["last_modified"]?.string)
         }
+        return validators
     }
 
     /// Erases everything held about an account but the fact that there was one; the credential is the caller's affair.

@@ -19,10 +19,14 @@ struct CredentialPlace {
 
 /// A row of `credential`, its tokens still sealed.
 struct CredentialRow {
+    static let columns = """
+        c.generation, c.key_id, c.token_type, c.expires_at, c.refresh_token_expires_at, c.obtained_at, c.access_token,
+            c.refresh_token, c.lease_owner, c.lease_until, c.refresh_started_at, c.refresh_in_doubt, c.import_digest,
+            c.proof_key
+        """
+
     static let select = """
-        SELECT c.account_id, a.provider, a.user_id, c.generation, c.key_id, c.token_type, c.expires_at,
-            c.refresh_token_expires_at, c.obtained_at, a.scopes, c.access_token, c.refresh_token, c.lease_owner,
-            c.lease_until, c.refresh_started_at, c.refresh_in_doubt, c.import_digest, c.proof_key
+        SELECT c.account_id, a.provider, a.user_id, a.scopes, \(columns)
         FROM credential c JOIN linked_account a ON a.id = c.account_id
         """
 
@@ -45,23 +49,32 @@ struct CredentialRow {
     var id: AccountID { place.account }
     var generation: Int64 { place.generation }
 
+    /// From the columns of `select`.
     init(_ row: Row) throws {
+        try self.init(
+            row, from: 4, account: row.id(0), provider: row.provider(1), user: row.user(2), scopes: row.scopes(3))
+    }
+
+    /// `columns` begin at `index`.
+    init(
+        _ row: some Columns, from index: Int, account: AccountID, provider: ProviderID, user: UserID, scopes: [Scope]
+    ) throws {
         place = CredentialPlace(
-            account: try row.id(0), provider: try row.provider(1), user: try row.user(2), generation: try row.int64(3))
-        keyID = try row.text(4)
-        tokenType = try row.text(5)
-        expiresAt = row.optionalTime(6)
-        refreshTokenExpiresAt = row.optionalTime(7)
-        obtainedAt = try row.time(8)
-        scopes = try row.scopes(9)
-        accessToken = try row.bytes(10)
-        refreshToken = row.optionalBytes(11)
-        leaseOwner = row.optionalText(12)
-        leaseUntil = try row.time(13)
-        refreshStartedAt = row.optionalTime(14)
-        isInDoubt = try row.bool(15)
-        importDigest = row.optionalBytes(16)
-        proofKey = row.optionalBytes(17)
+            account: account, provider: provider, user: user, generation: try row.int64(index))
+        keyID = try row.text(index + 1)
+        tokenType = try row.text(index + 2)
+        expiresAt = row.optionalTime(index + 3)
+        refreshTokenExpiresAt = row.optionalTime(index + 4)
+        obtainedAt = try row.time(index + 5)
+        self.scopes = scopes
+        accessToken = try row.bytes(index + 6)
+        refreshToken = row.optionalBytes(index + 7)
+        leaseOwner = row.optionalText(index + 8)
+        leaseUntil = try row.time(index + 9)
+        refreshStartedAt = row.optionalTime(index + 10)
+        isInDoubt = try row.bool(index + 11)
+        importDigest = row.optionalBytes(index + 12)
+        proofKey = row.optionalBytes(index + 13)
     }
 
     func isLeased(at now: Timestamp) -> Bool {

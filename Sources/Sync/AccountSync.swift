@@ -5,11 +5,11 @@ package import Linking
 package import Logging
 package import Providers
 package import Store
+import Synchronization
 package import Telemetry
 
 /// One account from claim to record: a valid token, a conditional fetch, one renewal where the token was refused, and
-/// one transaction that keeps what came of it. The lease is prolonged for as long as that takes: an attempt that
-/// outlives it would be recorded by nobody, and made again without end.
+/// one transaction that keeps what came of it. The lease is prolonged for as long as that takes (`LeaseKeeper`).
 package struct AccountSync: Sendable {
     /// Twice within a lease: one that can't be stored has a second chance.
     static let leaseRenewal: Duration = SyncPass.lease / 3
@@ -22,7 +22,7 @@ package struct AccountSync: Sendable {
     private let figures: SyncFigures
     private let telemetry: Telemetry
     private let time: any TimeSource
-    private let reminders: Reminders
+    private let leases: LeaseKeeper
     private let random: any RandomSource
     private let logger: Logger
 
@@ -42,7 +42,8 @@ package struct AccountSync: Sendable {
         self.figures = figures ?? SyncFigures(time: time)
         self.telemetry = telemetry
         self.time = time
-        reminders = Reminders(after: Self.leaseRenewal, time: time)
+        leases = LeaseKeeper(
+            schedule: schedule, interval: Self.leaseRenewal, lease: SyncPass.lease, time: time, logger: logger)
         self.random = random
         self.logger = logger
     }
@@ -61,7 +62,11 @@ package struct AccountSync: Sendable {
                     "A plan can't be stored", metadata: ["account": "\(claim.account.id)", "error": "\(error)"])
             }
         }
-        let (result, claim) = await holding(claim) { await attempt(claim, urgency: urgency) }
+        let (result, claim) = await leases.holding(claim) {
+            var attempt = await attempt(claim, urgency: urgency)
+            attempt.isCutShort = Task.isCancelled
+            return attempt
+        }
         do {
             // A failure that the end of the program brought about is not the account's.
             if case .failed = result.outcome, result.isCutShort {
@@ -88,58 +93,6 @@ package struct AccountSync: Sendable {
         }
     }
 
-    private enum Event: Sendable {
-        case done(Attempt)
-        /// `nil` where nothing could be stored, or where the attempt was over before.
-        case prolonged(SyncClaim?)
-    }
-
-    /// Runs `body` and prolongs the lease meanwhile; returns the claim with the lease as it is then.
-    private func holding(
-        _ claim: SyncClaim, _ body: @escaping @Sendable () async -> Attempt
-    ) async -> (Attempt, SyncClaim) {
-        await withTaskGroup(of: Event.self) { group in
-            var claim = claim
-            var attempt: Attempt?
-            group.addTask {
-                var attempt = await body()
-                attempt.isCutShort = Task.isCancelled
-                return .done(attempt)
-            }
-            group.addTask { [claim] in .prolonged(await prolong(claim)) }
-            for await event in group {
-                switch event {
-                case .done(let done):
-                    attempt = done
-                    group.cancelAll()
-                case .prolonged(let prolonged):
-                    if let prolonged { claim = prolonged }
-                    if attempt == nil, !Task.isCancelled {
-                        group.addTask { [claim] in .prolonged(await prolong(claim)) }
-                    }
-                }
-            }
-            return (attempt ?? Attempt(outcome: .abandoned), claim)
-        }
-    }
-
-    private func prolong(_ claim: SyncClaim) async -> SyncClaim? {
-        // Cancelled as soon as the attempt is over.
-        guard await reminders.wait() else { return nil }
-        // To its end in any case: the record has to know the lease that is in the row.
-        let write = Task { () -> SyncClaim? in
-            do {
-                return try await schedule.prolong(claim, lease: SyncPass.lease)
-            } catch {
-                logger.error(
-                    "The lease of a sync can't be prolonged",
-                    metadata: ["account": "\(claim.account.id)", "error": "\(error)"])
-                return nil
-            }
-        }
-        return await write.value
-    }
-
     private struct Attempt: Sendable {
         var outcome: SyncOutcome
         var content: SyncResult.Content = .failed
@@ -154,11 +107,13 @@ package struct AccountSync: Sendable {
         guard let provider = catalog[account.provider], provider.isReady else {
             return failed(.fixConfiguration, .providerNotConfigured, "The provider is not configured any more.")
         }
+        let cached = CachedContent(schedule, claim)
         let previous = ProfileFetch.Previous(
-            raw: claim.raw, validators: claim.validators, mapping: claim.mapping)
+            validators: claim.validators, mapping: claim.mapping, isThere: claim.contentHash != nil
+        ) { try cached.read()?.raw }
         do {
             var credential = try await tokens.token(
-                for: account.id, provider: provider, minTTL: .zero, urgency: urgency)
+                for: account.id, provider: provider, minTTL: .zero, urgency: urgency, having: claim.credential)
             var fetched = await profiles.fetch(
                 provider: provider, account: account.id, credential: credential.credential,
                 previous: previous,
@@ -174,7 +129,7 @@ package struct AccountSync: Sendable {
             if case .failed(.resource(.unauthorized)) = fetched, isSettling(credential, provider) {
                 return failed(.retry, .providerUnavailable, "The provider does not accept the new access token yet.")
             }
-            var attempt = attempt(from: fetched, claim: claim)
+            var attempt = attempt(from: fetched, claim: claim, cached: cached)
             attempt.generation = credential.generation
             return attempt
         } catch {
@@ -190,7 +145,7 @@ package struct AccountSync: Sendable {
         return stored.generation > 1 && age >= .zero && age < provider.tokenSettling
     }
 
-    private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim) -> Attempt {
+    private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim, cached: CachedContent) -> Attempt {
         switch fetched {
         case .notModified(let validators, let freshFor):
             return Attempt(outcome: .unchanged, content: .unchanged(validators: validators), freshFor: freshFor)
@@ -203,7 +158,8 @@ package struct AccountSync: Sendable {
                 return Attempt(outcome: .unchanged, content: .profile(profile, patch: nil), freshFor: freshFor)
             }
             let content = ProfileContent(claims: profile.claims, raw: profile.raw)
-            let patch = claim.content.flatMap { ProfilePatch.text(from: $0, to: content) }
+            // Without it the feed says that everything was replaced.
+            let patch = (try? cached.read()).flatMap { ProfilePatch.text(from: $0, to: content) }
             return Attempt(outcome: .updated, content: .profile(profile, patch: patch), freshFor: freshFor)
         case .failed(let failure):
             return failed(failure.disposition, failure.problemCode, failure.detail)
@@ -230,11 +186,12 @@ package struct AccountSync: Sendable {
             case .retry, .wait, .fixConfiguration: break
             }
         }
-        var next = SyncSchedule.next(
-            now: now, outcome: attempt.outcome, policy: policy, failures: failures, freshFor: attempt.freshFor,
-            random: random)
         let plan = plan(attempt, claim: claim, now: now)
-        if let plan { next = plan.due }
+        let next =
+            plan?.due
+            ?? SyncSchedule.next(
+                now: now, outcome: attempt.outcome, policy: policy, failures: failures, freshFor: attempt.freshFor,
+                random: random)
         if next == nil { planner?.forget(claim.learned.plan, of: claim.provider) }
         problem?.nextAttemptAt = next
         return SyncResult(
@@ -288,17 +245,20 @@ package struct AccountSync: Sendable {
 
     /// The one place that decides how loud an outcome is.
     private func log(_ outcome: SyncOutcome, _ claim: SyncClaim) {
-        var metadata: Logger.Metadata = [
-            "account": "\(claim.account.id)", "provider": "\(claim.account.provider)",
-        ]
+        var metadata: Logger.Metadata {
+            var metadata: Logger.Metadata = [
+                "account": "\(claim.account.id)", "provider": "\(claim.account.provider)",
+            ]
+            if case .failed(let failure) = outcome {
+                metadata["problem"] = "\(failure.code.rawValue)"
+                metadata["detail"] = "\(failure.detail)"
+            }
+            return metadata
+        }
         switch outcome {
-        case .updated:
-            logger.info("Profile changed", metadata: metadata)
-        case .unchanged:
-            logger.debug("Profile unchanged", metadata: metadata)
+        case .updated: logger.info("Profile changed", metadata: metadata)
+        case .unchanged: logger.debug("Profile unchanged", metadata: metadata)
         case .failed(let failure):
-            metadata["problem"] = "\(failure.code.rawValue)"
-            metadata["detail"] = "\(failure.detail)"
             switch failure.disposition {
             case .fixConfiguration: logger.error("Sync failed", metadata: metadata)
             case .relink, .suspend: logger.notice("Sync failed", metadata: metadata)
@@ -306,5 +266,25 @@ package struct AccountSync: Sendable {
             }
         case .abandoned: break
         }
+    }
+}
+
+/// The profile as it was when its account was claimed, read where it is needed and once.
+private final class CachedContent: Sendable {
+    private let schedule: SyncScheduleStore
+    private let claim: SyncClaim
+    private let content = Mutex<ProfileContent?>(nil)
+
+    init(_ schedule: SyncScheduleStore, _ claim: SyncClaim) {
+        self.schedule = schedule
+        self.claim = claim
+    }
+
+    func read() throws -> ProfileContent? {
+        if claim.contentHash == nil { return nil }
+        if let content = content.withLock({ $0 }) { return content }
+        let read = try schedule.content(of: claim.account.id)
+        content.withLock { $0 = read }
+        return read
     }
 }

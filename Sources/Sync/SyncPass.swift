@@ -21,6 +21,7 @@ package struct SyncPass: Sendable {
     private let concurrency: Int
     private let time: any TimeSource
     private let owner: String
+    private let executor: (any TaskExecutor)?
     private let logger: Logger
     private let isStopping = StopFlag()
 
@@ -29,10 +30,11 @@ package struct SyncPass: Sendable {
     ///   - client: knows what each provider can take now.
     ///   - concurrency: accounts synced at the same time, over all providers.
     ///   - owner: tells this process's claims from another's.
+    ///   - executor: where the syncs run: on the thread that transfers come back to, none changes threads.
     package init(
         catalog: ProviderCatalog, schedule: SyncScheduleStore, accountSync: AccountSync,
         planner: SyncPlanner? = nil, client: ProviderClient? = nil, concurrency: Int, owner: String,
-        time: any TimeSource, logger: Logger
+        time: any TimeSource, logger: Logger, executor: (any TaskExecutor)? = nil
     ) {
         self.catalog = catalog
         self.schedule = schedule
@@ -43,6 +45,7 @@ package struct SyncPass: Sendable {
         self.owner = owner
         self.time = time
         self.logger = logger
+        self.executor = executor
     }
 
     /// Claims nothing more; what is under way is finished.
@@ -51,11 +54,20 @@ package struct SyncPass: Sendable {
     /// - Parameter progress: called after each account with the tally so far.
     @discardableResult
     package func run(progress: @Sendable (SyncTally) -> Void = { _ in }) async throws(StoreError) -> SyncTally {
+        let result: Result<SyncTally, StoreError> = await withTaskExecutorPreference(executor) {
+            do throws(StoreError) { return .success(try await runThere(progress)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    private func runThere(_ progress: @Sendable (SyncTally) -> Void) async throws(StoreError) -> SyncTally {
         var tally = SyncTally()
         var underWay: [ProviderID: Int] = [:]
         var failure: StoreError?
         await withTaskGroup(of: Event.self) { group in
             var mayHaveMore = true
+            // Until a claim has found more than it may take, nothing may be due.
+            var likelyHasMore = false
             var isWatching = false
             var round = 0
             while true {
@@ -63,7 +75,8 @@ package struct SyncPass: Sendable {
                     round += 1
                     var claims: [SyncClaim] = []
                     do throws(StoreError) {
-                        claims = try await claim(underWay: underWay, round: round)
+                        (claims, likelyHasMore) = try await claim(
+                            underWay: underWay, round: round, looksFirst: !likelyHasMore)
                     } catch { failure = error }
                     mayHaveMore = !claims.isEmpty
                     for claim in claims {
@@ -111,24 +124,34 @@ package struct SyncPass: Sendable {
         case look
     }
 
-    private func claim(underWay: [ProviderID: Int], round: Int) async throws(StoreError) -> [SyncClaim] {
+    /// Also says whether a provider had at least as many due as could be taken.
+    private func claim(
+        underWay: [ProviderID: Int], round: Int, looksFirst: Bool
+    ) async throws(StoreError) -> (claims: [SyncClaim], filled: Bool) {
         var claims: [SyncClaim] = []
+        var filled = false
         var underWay = underWay
         var asked: Set<ProviderID> = []
         let rooms = await client?.backgroundRoom(of: catalog.providers)
         while true {
             // One claim for all, but where there are more providers than slots: those that were offered none come next.
             let slots = freeSlots(underWay: underWay, rooms: rooms, round: round, except: asked)
-            if slots.isEmpty { return claims }
+            if slots.isEmpty { return (claims, filled) }
+            var found: [SyncClaim] = []
             do throws(StoreError) {
-                claims += try await schedule.claimDue(now: time.now(), owner: owner, lease: Self.lease, slots: slots)
-                claims += try await claimAhead(slots.filter { slot in !claims.contains { $0.provider == slot.key } })
+                found = try await schedule.claimDue(
+                    now: time.now(), owner: owner, lease: Self.lease, slots: slots, looksFirst: looksFirst)
+                filled =
+                    filled || slots.contains { id, count in found.count(where: { $0.provider == id }) >= count }
+                found += try await claimAhead(slots.filter { slot in !found.contains { $0.provider == slot.key } })
             } catch {
+                claims += found
                 if claims.isEmpty { throw error }
-                return claims
+                return (claims, false)
             }
+            claims += found
             asked.formUnion(slots.keys)
-            for claim in claims where slots[claim.provider] != nil { underWay[claim.provider, default: 0] += 1 }
+            for claim in found { underWay[claim.provider, default: 0] += 1 }
         }
     }
 

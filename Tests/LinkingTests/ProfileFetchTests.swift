@@ -107,7 +107,7 @@ import Transfer
     }
 
     @Test func `304 to a request without condition is no profile`() async throws {
-        let held = ProfileFetch.Previous(raw: try await previous().raw, validators: [:])
+        let held = ProfileFetch.Previous(raw: try await previous().raw(), validators: [:])
         fixture.site.on("/me", 304, [:], "")
         #expect(try await fetch().failure == .resource(.refused(status: 304)))
         fixture.site.on("/me", 304, [:], "")

@@ -23,7 +23,7 @@ import Testing
     }
 
     private func sqlParameters(_ sql: String) -> Int {
-        let numbered = (1...9).reversed().first { sql.contains("?\($0)") }
+        let numbered = (1...30).reversed().first { sql.contains("?\($0)") }
         return numbered ?? sql.count { $0 == "?" }
     }
 
@@ -33,10 +33,11 @@ import Testing
 
     @Test func `hot statements search`() async throws {
         let fixture = try Fixture()
-        var statements = ReadStatement.allCases.map(\.sql)
+        var statements =
+            ReadStatement.allCases.map(\.sql) + WriterStatement.allCases.map(\.sql).filter { !$0.hasPrefix("INSERT") }
         statements += [
             SyncScheduleStore.claimDueSQL, SyncScheduleStore.isDueSQL, SyncScheduleStore.nextDueSQL,
-            SyncScheduleStore.nextLeaseSQL, SyncScheduleStore.claimAheadSQL,
+            SyncScheduleStore.nextLeaseSQL, SyncScheduleStore.claimAheadSQL, SyncScheduleStore.expediteActiveSQL,
             SyncScheduleStore.statesSQL, AccountStore.problemCountsSQL, Transaction.claimSQL, ChangeFeed.page,
             AccountStore.accountsOfUser,
             AccountStore.export, CredentialStore.inDoubt, CredentialRow.select + " WHERE c.account_id = ?",

@@ -91,6 +91,26 @@ struct SyncEnduranceTests {
         #expect(try await engine.pass.run().unchanged == 1)
     }
 
+    @Test func `the token that a claim brought, replaced meanwhile, gives way to the newer one when it is refused`()
+        async throws
+    {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let claim = try await fixture.claim(id)
+        let credentials = fixture.database.credentials
+        var renewed = try fixture.credential("1")
+        renewed.accessToken = Secret("EXAMPLE-access-1-9")
+        _ = try await credentials.beginRefresh(id, owner: "another", lease: .seconds(60))
+        #expect(try await credentials.commitRefresh(id, owner: "another", from: 1, renewed))
+        fixture.nextProfile(401)
+        #expect(await fixture.engine().accountSync.run(claim) == .unchanged)
+        #expect(
+            fixture.profileRequests.map { $0.credentials.first?.value } == [
+                "Bearer EXAMPLE-access-1-1", "Bearer EXAMPLE-access-1-9",
+            ])
+        #expect(fixture.tokenRequests.isEmpty)
+    }
+
     @Test func `a second refusal of the token that is held does mark the account`() async throws {
         let fixture = try Fixture()
         let id = try await fixture.link()

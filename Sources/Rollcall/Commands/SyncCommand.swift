@@ -97,11 +97,9 @@ struct SyncRunCommand: AsyncParsableCommand {
 
     private func expediteAll(_ database: Database) async throws {
         let now = SystemTime().now()
-        var after: String?
+        var last: AccountID?
         repeat {
-            let page = try await database.accounts.list(AccountFilter(status: .active), after: after, limit: 500)
-            for account in page.items { _ = try await database.schedule.expedite(account.id, at: now) }
-            after = page.next
-        } while after != nil
+            last = try await database.schedule.expediteActive(after: last, limit: 500, at: now)
+        } while last != nil
     }
 }
