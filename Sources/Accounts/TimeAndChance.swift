@@ -31,15 +31,15 @@ package struct SystemRandom: RandomSource {
     package init() {}
 
     package func bytes(_ count: Int) -> [UInt8] {
-        // Swift's generator would ask the kernel once for each byte.
-        [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            while filled < count {
-                let piece = min(count - filled, 256)
-                // Fails for more than 256 bytes alone; where there is no chance to be had, nothing can go on.
-                guard let base = buffer.baseAddress, getentropy(base + filled, piece) == 0 else { abort() }
-                filled += piece
-            }
+        // Each call of the generator asks the kernel: eight bytes at a time.
+        var generator = SystemRandomNumberGenerator()
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count + 7)
+        while bytes.count < count {
+            let word: UInt64 = generator.next()
+            withUnsafeBytes(of: word) { bytes.append(contentsOf: $0) }
         }
+        return Array(bytes.prefix(count))
     }
 }
 

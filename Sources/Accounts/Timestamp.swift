@@ -46,7 +46,8 @@ extension Duration {
     fileprivate var milliseconds: Int128 { attoseconds / 1_000_000_000_000_000 }
 
     package var secondsAsDouble: Double {
-        // Not by way of one number of 128 bits: turning it into a double takes a microsecond.
+        // Not by way of one number of 128 bits where that can be: turning it into a double takes a microsecond.
+        guard self < .seconds(Int64.max), self > .seconds(Int64.min) else { return Double(attoseconds) / 1e18 }
         let (seconds, attoseconds) = components
         return Double(seconds) + Double(attoseconds) / 1e18
     }
