@@ -360,7 +360,7 @@ import Testing
     @Test func `who will need their user is listed before it comes to that`() async throws {
         try folder.write("rollcall.yaml", "providers: {github: {client_id: EXAMPLE, client_secret: EXAMPLE}}")
         let end = Timestamp(secondsSinceEpoch: SystemTime().now().millisecondsSinceEpoch / 1000 + 10 * 86_400).rfc3339
-        let lines = [account(1), account(2).dropLast() + #","expires_at":"\(end)"}"#].joined(separator: "\n")
+        let lines = [account(1), account(2).dropLast() + #","expires_at":"\#(end)"}"#].joined(separator: "\n")
         #expect(try await Program.run("accounts", "import", "-", in: folder, input: lines).status == 0)
         let listed = try await run("accounts", "list", "--expiring", "30d", "--json").objects()
         #expect(listed.map { $0["user_id"] as? String } == ["user-2"])
@@ -491,8 +491,9 @@ import Testing
         try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: folder.path("client.pem"))
         try folder.write(
             "rollcall.yaml",
-            "providers: {github: {client_id: EXAMPLE, client_authentication: private_key_jwt, client_key_file: client.pem, key_id: kid-1}, discord: }"
+            "providers: {github: {client_id: EXAMPLE, client_secret: EXAMPLE, client_authentication: private_key_jwt, client_key_file: client.pem, key_id: kid-1}, discord: }"
         )
+        // Its way of revoking takes the secret, however the client proves itself elsewhere.
         let keyed = try await run("providers", "check", "--offline", "github")
         #expect(keyed.status == 0)
         #expect(keyed.output.contains("✓ Client id and private key are there (ES256, key id kid-1)"))

@@ -44,10 +44,10 @@ import Transfer
                 }
                 await transport.shutDown()
                 return await world.simulator.stop()
-            } catch let failure as ListenFailure {
+            } catch {
                 await transport.shutDown()
                 await world.simulator.stop()
-                guard attempt < 5, failure.description.contains("is in use") else { throw failure }
+                guard attempt < 5, ManifestJourneyTests.isTaken(error) else { throw error }
             }
         }
     }

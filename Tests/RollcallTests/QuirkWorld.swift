@@ -42,8 +42,8 @@ enum QuirkWorld {
                     logLevel: "critical", syncInterval: "6h", manifestsDirectory: folder.path("manifests"))
                 try await world.run({ _ in }, steps)
                 return try check(world.simulator.counters(of: provider.site))
-            } catch let failure as ListenFailure {
-                guard attempt < 5, failure.description.contains("is in use") else { throw failure }
+            } catch {
+                guard attempt < 5, ManifestJourneyTests.isTaken(error) else { throw error }
             }
         }
     }
