@@ -69,6 +69,17 @@ extension ServiceConfiguration {
     }
 }
 
+extension ServiceConfiguration {
+    /// Runs `body` with the parts of a service, beside one that may be running, and closes them however it ends.
+    func withService<Value: Sendable>(_ body: (ServiceAssembly) async throws -> Value) async throws -> Value {
+        let service = try ServiceAssembly(self, servesAlone: false)
+        let outcome: Result<Value, any Error>
+        do { outcome = .success(try await body(service)) } catch { outcome = .failure(error) }
+        await service.close()
+        return try outcome.get()
+    }
+}
+
 /// Runs `body` until it ends or SIGTERM or SIGINT comes.
 func runUntilSignalled(_ body: @escaping @Sendable () async throws -> Void) async throws {
     struct Running: Service {

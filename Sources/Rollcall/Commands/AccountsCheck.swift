@@ -27,11 +27,7 @@ extension AccountsCommand {
             configuration.bootstrapLogging()
             try await reportingFailures(database: configuration.databasePath) {
                 try configuration.requireDatabase()
-                let service = try ServiceAssembly(configuration, servesAlone: false)
-                let outcome: Result<ExitCode, any Error>
-                do { outcome = .success(try await check(id, service)) } catch { outcome = .failure(error) }
-                await service.close()
-                let code = try outcome.get()
+                let code = try await configuration.withService { try await check(id, $0) }
                 if code != .success { throw code }
             }
         }

@@ -188,15 +188,14 @@ struct AccountsCommand: AsyncParsableCommand {
             configuration.bootstrapLogging()
             try await reportingFailures(database: configuration.databasePath) {
                 try configuration.requireDatabase()
-                let service = try ServiceAssembly(configuration, servesAlone: false)
-                guard let unlinked = try await service.database.accounts.unlink(id) else {
-                    await service.close()
-                    Terminal.note("There is no account \(id).")
-                    throw ExitCode.someFailed
+                let waiting = try await configuration.withService { service in
+                    guard let unlinked = try await service.database.accounts.unlink(id) else {
+                        Terminal.note("There is no account \(id).")
+                        throw ExitCode.someFailed
+                    }
+                    if let revocation = unlinked.revocation { await service.revocations.send(revocation) }
+                    return try await service.database.revocations.count()
                 }
-                if let revocation = unlinked.revocation { await service.revocations.send(revocation) }
-                let waiting = try await service.database.revocations.count()
-                await service.close()
                 Terminal.note("\(id) is unlinked.")
                 if waiting > 0 {
                     Terminal.note("Revocations that wait for a provider: \(waiting); a running service goes on trying.")

@@ -33,11 +33,7 @@ extension AccountsCommand {
             let configuration = try options.load()
             configuration.bootstrapLogging()
             try await reportingFailures(database: configuration.databasePath) {
-                let service = try ServiceAssembly(configuration, servesAlone: false)
-                let outcome: Result<Void, any Error>
-                do { outcome = .success(try await link(service)) } catch { outcome = .failure(error) }
-                await service.close()
-                try outcome.get()
+                try await configuration.withService { try await link($0) }
             }
         }
 

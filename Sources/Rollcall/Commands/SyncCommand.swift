@@ -47,37 +47,29 @@ struct SyncRunCommand: AsyncParsableCommand {
         configuration.bootstrapLogging()
         try await reportingFailures(database: configuration.databasePath) {
             try configuration.requireDatabase()
-            let service = try ServiceAssembly(configuration, servesAlone: false)
-            if once {
-                try await syncOnce(service)
-            } else {
-                let path = configuration.databasePath
+            if once { return try report(await configuration.withService { try await syncOnce($0) }) }
+            let path = configuration.databasePath
+            try await configuration.withService { service in
                 try await runUntilSignalled {
                     // From here on a signal is heard.
                     Logger(label: "rollcall").info("Syncing until a signal comes", metadata: ["database": "\(path)"])
                     try await service.syncService.run()
                 }
-                await service.close()
             }
         }
     }
 
-    private func syncOnce(_ service: ServiceAssembly) async throws {
+    private func syncOnce(_ service: ServiceAssembly) async throws -> SyncTally {
         if all { try await expediteAll(service.database) }
         let bar = ProgressBar("Syncing", total: try await due(service))
-        let tally: SyncTally
-        do {
-            await service.planner?.rebuild()
-            tally = try await service.syncPass.run { tally in
-                bar.advance(to: tally.attempts, note: tally.failed > 0 ? "\(tally.failed) failed" : "")
-            }
-        } catch {
-            bar.finish()
-            await service.close()
-            throw error
+        defer { bar.finish() }
+        await service.planner?.rebuild()
+        return try await service.syncPass.run { tally in
+            bar.advance(to: tally.attempts, note: tally.failed > 0 ? "\(tally.failed) failed" : "")
         }
-        bar.finish()
-        await service.close()
+    }
+
+    private func report(_ tally: SyncTally) throws {
         if json {
             Terminal.say(
                 "{\"updated\":\(tally.updated),\"unchanged\":\(tally.unchanged),\"failed\":\(tally.failed)}")

@@ -23,20 +23,14 @@ struct SyncStatusCommand: AsyncParsableCommand {
         let configuration = try options.load()
         try await reportingFailures(database: configuration.databasePath) {
             try configuration.requireDatabase()
-            let service = try ServiceAssembly(configuration, servesAlone: false)
-            await service.planner?.rebuild()
-            await service.planner?.sampleFreshness()
-            let lines: [SyncOverview.Line]
-            do {
-                lines = try await SyncOverview(
+            let lines = try await configuration.withService { service in
+                await service.planner?.rebuild()
+                await service.planner?.sampleFreshness()
+                return try await SyncOverview(
                     catalog: service.catalog, database: service.database, client: nil, planner: service.planner,
                     time: SystemTime()
                 ).lines()
-            } catch {
-                await service.close()
-                throw error
             }
-            await service.close()
             if json { return lines.forEach { Terminal.say($0.json.text) } }
             Terminal.say(
                 Terminal.table(
