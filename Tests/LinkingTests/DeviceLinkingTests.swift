@@ -10,7 +10,7 @@ import Testing
 import Transfer
 
 /// Links by device code, from the request for one to the account, against a scripted provider on virtual time.
-@Suite(.timeLimit(.minutes(2))) struct DeviceLinkingTests {
+@Suite(.timeLimit(.minutes(10))) struct DeviceLinkingTests {
     static let manifests = [
         "alpha": Manifests.alpha + #"device_authorization: {endpoint: "https://alpha.example/device"}"# + "\n",
         "beta": Manifests.beta,

@@ -10,7 +10,7 @@ import Transfer
 @testable import Web
 
 /// /v1/device-links: a console begins a link, its user allows it elsewhere and confirms.
-@Suite(.timeLimit(.minutes(5))) struct DeviceLinkTests {
+@Suite(.timeLimit(.minutes(10))) struct DeviceLinkTests {
     static let options = Service.Options(
         manifests: [
             "alpha": Service.alpha + #"device_authorization: {endpoint: "https://alpha.example/device"}"# + "\n",

@@ -12,7 +12,7 @@ import Transfer
 @testable import Web
 
 /// POST /signals/{provider}: messages of providers, signed in three ways, and what forgeries and replays come to.
-@Suite(.timeLimit(.minutes(5))) struct SignalTests {
+@Suite(.timeLimit(.minutes(10))) struct SignalTests {
     static let signing = SigningKey.generateP256(random: SeededRandom(seed: 5))
 
     /// The keys that the built-in manifests have, at providers of this test's own.
