@@ -47,8 +47,8 @@ package struct ProfileFetch: Sendable {
 
         /// Of the responses that are held, and of what else is kept beside them.
         fileprivate func names() -> [String] {
-            guard isThere, let raw = try? raw() else { return [] }
-            return JSONObject.names(in: raw) ?? members().names
+            guard let text else { return [] }
+            return JSONObject.names(in: text) ?? members().names
         }
 
         /// As above where there is more in it than responses, or one of `requests` is wanted: mostly it need not be read
@@ -60,10 +60,13 @@ package struct ProfileFetch: Sendable {
             }
         }
 
+        // Stored by us; were it unreadable, here or as JSON, everything would simply be fetched anew.
+        private var text: String? { isThere ? try? raw() : nil }
+
         private func read(where isNeeded: (String) -> Bool) -> JSONObject {
-            // Stored by us; were it unreadable, everything would simply be fetched anew.
-            guard isThere, let raw = try? raw(), isNeeded(raw),
-                let document = try? JSONValue(parsing: raw, depthMax: JSONValue.composedDepthMax)
+            // As above.
+            guard let text, isNeeded(text),
+                let document = try? JSONValue(parsing: text, depthMax: JSONValue.composedDepthMax)
             else { return JSONObject() }
             return document.object ?? JSONObject()
         }
