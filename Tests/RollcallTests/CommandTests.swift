@@ -13,7 +13,7 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    private func run(_ arguments: String..., environment: [String: String] = [:]) async throws -> Program.Outcome {
+    private func run(_ arguments: String..., environment: [String: String] = [:]) async throws -> ChildProgram.Outcome {
         try await Program.run(arguments, in: folder, environment: environment)
     }
 
@@ -65,12 +65,7 @@ import Testing
         #expect(script.output.contains("rollcall") && script.output.contains("keep-going"))
         if shell == "bash" {
             let file = try folder.write("completion.bash", script.output)
-            let check = Process()
-            check.executableURL = URL(filePath: "/bin/bash")
-            check.arguments = ["-n", file]
-            try check.run()
-            check.waitUntilExit()
-            #expect(check.terminationStatus == 0)
+            #expect(try await ChildProgram.run("bash", ["-n", file]).status == 0)
         }
     }
 
@@ -162,15 +157,11 @@ import Testing
     }
 
     @Test func `a result that can't be written ends the command with code 74 and no crash`() async throws {
-        let process = Program.make(["config", "show"], in: folder, environment: [:])
-        let errors = Pipe()
-        process.standardOutput = FileHandle(forWritingAtPath: "/dev/full")
-        process.standardError = errors
-        try process.run()
-        let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 74)
-        #expect(said.contains("standard output can't be written"))
+        let outcome = try await ChildProgram.run(
+            "/bin/sh", ["-c", "\(Program.url.path()) config show >/dev/full"], environment: Program.variables(),
+            folder: folder.path)
+        #expect(outcome.status == 74)
+        #expect(outcome.errors.contains("standard output can't be written"))
     }
 
     // MARK: Database and keys
@@ -304,7 +295,7 @@ import Testing
     func `a folder that can't be written is said plainly`() async throws {
         #expect(try await run("migrate").status == 0)
         for arguments in [["serve"], ["keys", "create", "app", "--scope", "accounts:read"]] {
-            let outcome = try ReadOnlyFolder.run(arguments, in: folder, readOnly: "rollcall-data")
+            let outcome = try await ReadOnlyFolder.run(arguments, in: folder, readOnly: "rollcall-data")
             #expect(outcome.status == 69, "\(outcome.errors)")
             #expect(outcome.errors.contains("/rollcall-data/ can't be written ("), "\(outcome.errors)")
             #expect(!outcome.errors.contains("Fatal") && outcome.errors.split(separator: "\n").count == 1)

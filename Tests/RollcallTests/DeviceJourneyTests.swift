@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import ProviderSimulator
 import Store
+import TestSupport
 import Testing
 import Transfer
 

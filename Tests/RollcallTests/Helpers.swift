@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// SQL on a database file, by a program beside ours.
 enum SQLite {
@@ -7,37 +8,18 @@ enum SQLite {
 
     /// What a query yields, as JSON.
     static func rows(_ query: String, on file: String) async throws -> String {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "python3", "-c",
-            "import json, sqlite3, sys; print(json.dumps(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()))",
-            file, query,
-        ]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Failure(output: text) }
-        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+        try await python(
+            "print(json.dumps(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()))", file, query)
     }
 
     static func run(_ statement: String, on file: String) async throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "python3", "-c",
-            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit(); c.close()",
-            file,
-            statement,
-        ]
-        let errors = Pipe()
-        process.standardError = errors
-        try process.run()
-        let output = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Failure(output: output) }
+        _ = try await python("c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()", file, statement)
+    }
+
+    private static func python(_ code: String, _ arguments: String...) async throws -> String {
+        let outcome = try await ChildProgram.run("python3", ["-c", "import json, sqlite3, sys; " + code] + arguments)
+        guard outcome.status == 0 else { throw Failure(output: outcome.errors) }
+        return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }
 
@@ -45,35 +27,24 @@ enum SQLite {
 enum ReadOnlyFolder {
     static let isPossible: Bool = {
         if geteuid() != 0 { return true }
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
-        process.standardError = FileHandle.nullDevice
-        do { try process.run() } catch { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
+        // Where it can't even be tried it is not possible.
+        let mount = try? ChildProgram.runBlocking(
+            "unshare", ["--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        return mount?.status == 0
     }()
 
-    static func run(_ arguments: [String], in folder: TemporaryFolder, readOnly name: String) throws -> Program.Outcome
-    {
-        let process = Program.make(arguments, in: folder, environment: [:])
+    static func run(
+        _ arguments: [String], in folder: TemporaryFolder, readOnly name: String
+    ) async throws -> ChildProgram.Outcome {
         let path = folder.path(name)
         if geteuid() == 0 {
-            process.executableURL = URL(filePath: "/usr/bin/env")
             let script = #"mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@""#
-            process.arguments = ["unshare", "--mount", "sh", "-c", script, path, Program.url.path()] + arguments
-        } else {
-            try FileManager.default.setAttributes([.posixPermissions: 0o500], ofItemAtPath: path)
+            return try await ChildProgram.run(
+                "unshare", ["--mount", "sh", "-c", script, path, Program.url.path()] + arguments,
+                environment: Program.variables(), folder: folder.path)
         }
-        defer {
-            if geteuid() != 0 { chmod(path, 0o700) }
-        }
-        let errors = Pipe()
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = errors
-        try process.run()
-        let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return Program.Outcome(status: process.terminationStatus, output: "", errors: said)
+        try FileManager.default.setAttributes([.posixPermissions: 0o500], ofItemAtPath: path)
+        defer { chmod(path, 0o700) }
+        return try await Program.run(arguments, in: folder)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 /// The built program beside the tests' own binary.
@@ -9,72 +10,36 @@ enum Program {
         return tests.deletingLastPathComponent().appending(path: "rollcall")
     }()
 
-    /// What a finished program left.
-    struct Outcome: Sendable {
-        var status: Int32
-        var output: String
-        var errors: String
-
-        /// Standard output as JSON, one object a line.
-        func objects() throws -> [[String: Any]] {
-            try output.split(separator: "\n").map { line in
-                try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
-            }
-        }
-    }
-
     /// Runs to the end in `folder`, with no variables but those given. A program that does not end in time is killed,
     /// which shows in its status.
     static func run(
         _ arguments: String..., in folder: TemporaryFolder, environment: [String: String] = [:], input: String = "",
         within limit: Duration = .seconds(60)
-    ) async throws -> Outcome {
+    ) async throws -> ChildProgram.Outcome {
         try await run(arguments, in: folder, environment: environment, input: input, within: limit)
     }
 
     static func run(
         _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:], input: String = "",
         within limit: Duration = .seconds(60)
-    ) async throws -> Outcome {
-        let name = "run-\(UUID().uuidString)"
-        try folder.write(name + ".in", input)
-        let outputFile = try folder.write(name + ".out", "")
-        let errorFile = try folder.write(name + ".err", "")
-        let process = make(arguments, in: folder, environment: environment)
-        process.standardInput = try FileHandle(forReadingFrom: URL(filePath: folder.path(name + ".in")))
-        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: outputFile))
-        process.standardError = try FileHandle(forWritingTo: URL(filePath: errorFile))
-        let status = try await end(of: process, within: limit)
-        let outcome = Outcome(
-            status: status, output: try folder.text(name + ".out"), errors: try folder.text(name + ".err"))
-        for suffix in [".in", ".out", ".err"] { try FileManager.default.removeItem(atPath: folder.path(name + suffix)) }
-        return outcome
+    ) async throws -> ChildProgram.Outcome {
+        try await ChildProgram.run(
+            url.path(), arguments, environment: variables(environment), folder: folder.path, input: input, within: limit
+        )
     }
 
-    static func make(_ arguments: [String], in folder: TemporaryFolder, environment: [String: String]) -> Process {
-        let process = Process()
-        process.executableURL = url
-        process.arguments = arguments
-        process.currentDirectoryURL = URL(filePath: folder.path)
+    static func variables(_ more: [String: String] = [:]) -> [String: String] {
         // A crash shall not spend its time on a backtrace.
-        process.environment = ["PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"].merging(environment) { _, new in
-            new
-        }
-        return process
+        ["PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"].merging(more) { _, new in new }
     }
+}
 
-    private static func end(of process: Process, within limit: Duration) async throws -> Int32 {
-        let ended = AsyncStream<Int32>.makeStream()
-        process.terminationHandler = { process in
-            ended.continuation.yield(process.terminationStatus)
-            ended.continuation.finish()
+extension ChildProgram.Outcome {
+    /// Standard output as JSON, one object a line.
+    func objects() throws -> [[String: Any]] {
+        try output.split(separator: "\n").map { line in
+            try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
         }
-        try process.run()
-        let pid = process.processIdentifier
-        let watch = Watch(limit) { kill(pid, SIGKILL) }
-        defer { watch.cancel() }
-        for await status in ended.stream { return status }
-        return -1
     }
 }
 
@@ -103,24 +68,22 @@ final class RunningProgram: Sendable {
     }
 
     private let state = Mutex(State())
-    private let exits = AsyncStream<Int32>.makeStream()
-    let pid: Int32
+    private let child: ChildProgram
     let input: FileHandle
+    private let errors: FileHandle
+    var pid: Int32 { child.pid }
 
     init(_ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]) throws {
-        let process = Program.make(arguments, in: folder, environment: environment)
         let errors = Pipe()
         let input = Pipe()
-        process.standardInput = input
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = errors
         self.input = input.fileHandleForWriting
-        process.terminationHandler = { [exits] process in
-            exits.continuation.yield(process.terminationStatus)
-            exits.continuation.finish()
-        }
-        try process.run()
-        pid = process.processIdentifier
+        self.errors = errors.fileHandleForReading
+        child = try ChildProgram(
+            Program.url.path(), arguments, environment: Program.variables(environment), folder: folder.path,
+            input: input.fileHandleForReading.fileDescriptor, errors: errors.fileHandleForWriting.fileDescriptor)
+        // The program has its own.
+        try input.fileHandleForReading.close()
+        try errors.fileHandleForWriting.close()
         errors.fileHandleForReading.readabilityHandler = { [weak self] handle in
             let data = handle.availableData
             if data.isEmpty { handle.readabilityHandler = nil }
@@ -152,7 +115,7 @@ final class RunningProgram: Sendable {
 
     /// The first line that holds `text`, waited for; a program that does not write it in time is killed.
     func line(containing text: String, within limit: Duration = .seconds(60)) async throws -> String {
-        let watch = Watch(limit) { [pid] in kill(pid, SIGKILL) }
+        let watch = Watch(limit) { [child] in child.signal(SIGKILL) }
         defer { watch.cancel() }
         let line: String? = await withCheckedContinuation { continuation in
             state.withLock { state in
@@ -168,14 +131,13 @@ final class RunningProgram: Sendable {
         return try #require(line, "the program ended without a line with '\(text)':\n\(log)")
     }
 
-    func signal(_ signal: Int32) { kill(pid, signal) }
+    func signal(_ signal: Int32) { child.signal(signal) }
 
     /// The exit status, or the number of the signal that ended it; one that does not end in time is killed.
     func end(within limit: Duration = .seconds(60)) async -> Int32 {
-        let watch = Watch(limit) { [pid] in kill(pid, SIGKILL) }
+        let watch = Watch(limit) { [child] in child.signal(SIGKILL) }
         defer { watch.cancel() }
-        for await status in exits.stream { return status }
-        return -1
+        return await child.end()
     }
 
     /// The most memory it has held at once, in KiB (proc(5)).

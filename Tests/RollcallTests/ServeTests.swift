@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Rollcall
@@ -23,18 +24,12 @@ import Testing
     }
 
     private func status(_ port: Int, _ path: String, retrying: Bool = false) async throws -> Int {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
         let retries = retrying ? ["--retry", "60", "--retry-connrefused", "--retry-delay", "1"] : []
-        process.arguments =
-            ["curl", "-s", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}"] + retries
-            + ["http://127.0.0.1:\(port)\(path)"]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return Int(text) ?? 0
+        let outcome = try await ChildProgram.run(
+            "curl",
+            ["-s", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}"] + retries
+                + ["http://127.0.0.1:\(port)\(path)"], within: .seconds(120))
+        return Int(outcome.output) ?? 0
     }
 
     @Test(arguments: [SIGTERM, SIGINT])
@@ -160,16 +155,11 @@ import Testing
         }
         let input = lines.joined(separator: "\n")
         #expect(try await Program.run("accounts", "import", "-", in: folder, input: input).status == 0)
-        let process = Program.make([], in: folder, environment: [:])
-        process.executableURL = URL(filePath: "/bin/sh")
-        process.arguments = ["-c", "\(Program.url.path()) accounts list --limit 0 | head -2"]
-        let (output, errors) = (Pipe(), Pipe())
-        (process.standardOutput, process.standardError) = (output, errors)
-        try process.run()
-        let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        #expect(said == "")
-        #expect(output.fileHandleForReading.readDataToEndOfFile().split(separator: 0x0a).count == 2)
+        let outcome = try await ChildProgram.run(
+            "/bin/sh", ["-c", "\(Program.url.path()) accounts list --limit 0 | head -2"],
+            environment: Program.variables(), folder: folder.path)
+        #expect(outcome.errors == "")
+        #expect(outcome.bytes.split(separator: 0x0a).count == 2)
     }
 
     @Test func `with every line logged, none is a page long`() async throws {
@@ -185,22 +175,16 @@ import Testing
 
     @Test func `a log that can't be written does not end the service`() async throws {
         let port = try freePort()
-        let process = Program.make(
-            ["serve", "--port", "\(port)", "--log-level", "trace"], in: folder, environment: [:])
-        process.standardError = FileHandle(forWritingAtPath: "/dev/full")
-        let end = AsyncStream<Int32>.makeStream()
-        process.terminationHandler = { end.continuation.yield($0.terminationStatus) }
-        try process.run()
-        let pid = process.processIdentifier
-        let watch = Watch(.seconds(60)) { kill(pid, SIGKILL) }
+        let full = try #require(FileHandle(forWritingAtPath: "/dev/full"))
+        let program = try ChildProgram(
+            Program.url.path(), ["serve", "--port", "\(port)", "--log-level", "trace"],
+            environment: Program.variables(), folder: folder.path, errors: full.fileDescriptor)
+        let watch = Watch(.seconds(60)) { program.signal(SIGKILL) }
         defer { watch.cancel() }
         // Its log can't be read, so it is asked until it answers.
         #expect(try await status(port, "/healthz", retrying: true) == 200)
-        kill(pid, SIGTERM)
-        for await status in end.stream {
-            #expect(status == 0)
-            break
-        }
+        program.signal(SIGTERM)
+        #expect(await program.end() == 0)
     }
 
     @Test func `security 14, 99: the log tells of a provider without PKCE, the audit trail of a changed one`()

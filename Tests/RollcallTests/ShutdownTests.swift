@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import ProviderSimulator
+import TestSupport
 import Testing
 
 @testable import Rollcall
@@ -91,14 +92,13 @@ import Testing
             defer { program.signal(SIGKILL) }
             let line = try await program.line(containing: "listening on 127.0.0.1:")
             let port = try #require(line.firstMatch(of: /127\.0\.0\.1:(\d+)/).flatMap { Int($0.1) })
-            let caller = Process()
-            caller.executableURL = URL(filePath: "/usr/bin/env")
-            caller.arguments = [
-                "curl", "-s", "-m", "120", "-X", "POST", "-H", "Prefer: wait=60", "-H", "Authorization: Bearer \(key)",
-                "-o", "/dev/null", "http://127.0.0.1:\(port)/v1/accounts/\(account)/sync",
-            ]
-            try caller.run()
-            defer { caller.terminate() }
+            let caller = try ChildProgram(
+                "curl",
+                [
+                    "-s", "-m", "120", "-X", "POST", "-H", "Prefer: wait=60", "-H", "Authorization: Bearer \(key)",
+                    "-o", "/dev/null", "http://127.0.0.1:\(port)/v1/accounts/\(account)/sync",
+                ])
+            defer { caller.signal(SIGTERM) }
             try await untilAsked(simulator)
             let began = ContinuousClock.now
             program.signal(SIGTERM)

@@ -29,7 +29,7 @@ import Testing
     @discardableResult
     private func run(
         _ arguments: String..., environment: [String: String] = [:], status: Int32 = 0, input: String = ""
-    ) async throws -> Program.Outcome {
+    ) async throws -> ChildProgram.Outcome {
         let outcome = try await Program.run(arguments, in: folder, environment: environment, input: input)
         #expect(outcome.status == status, "\(outcome.errors)")
         return outcome
@@ -146,7 +146,9 @@ import Testing
         try await importAccounts(5)
         let old = try keys().primary.id
         let id = try await run("accounts", "list", "--json").objects().compactMap { $0["id"] as? String }.sorted()[2]
-        try damage("UPDATE credential SET access_token = zeroblob(40) WHERE account_id = '\(id)'")
+        try await SQLite.run(
+            "UPDATE credential SET access_token = zeroblob(40) WHERE account_id = '\(id)'",
+            on: folder.path("rollcall.sqlite"))
         for (command, status) in [("rotate", 1), ("verify", 1), ("rotate", 1)] as [(String, Int32)] {
             let outcome = try await run("vault", command, status: status)
             #expect(outcome.errors.contains("the sealed tokens of \(id) do not open"))
@@ -158,18 +160,6 @@ import Testing
         #expect(verified.contains("\(try keys().primary.id)  4     primary"))
         #expect(try await run("vault", "retire").errors.contains("is gone from"))
         #expect(try keys().keyIDs.count == 2)
-    }
-
-    private func damage(_ sql: String) throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "python3", "-c", "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.execute(sys.argv[2])\nc.commit()",
-            folder.path("rollcall.sqlite"), sql,
-        ]
-        try process.run()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
     }
 
     @Test func `a key file changed by hand is taken into use without a restart, and one that is gone changes nothing`()

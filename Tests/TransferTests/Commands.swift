@@ -1,4 +1,4 @@
-import Foundation
+import TestSupport
 
 struct CommandFailure: Error {
     var command: String
@@ -8,22 +8,11 @@ struct CommandFailure: Error {
 
 /// Runs a program of the system and returns what it wrote.
 @discardableResult
-func run(_ command: String, _ arguments: String...) throws -> Data {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = [command] + arguments
-    let output = Pipe()
-    let errors = Pipe()
-    process.standardOutput = output
-    process.standardError = errors
-    try process.run()
-    let data = output.fileHandleForReading.readDataToEndOfFile()
-    let message = errors.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
+func run(_ command: String, _ arguments: String...) throws -> [UInt8] {
+    let outcome = try ChildProgram.runBlocking(command, arguments)
+    guard outcome.status == 0 else {
         throw CommandFailure(
-            command: ([command] + arguments).joined(separator: " "), status: process.terminationStatus,
-            output: String(decoding: message, as: UTF8.self))
+            command: ([command] + arguments).joined(separator: " "), status: outcome.status, output: outcome.errors)
     }
-    return data
+    return outcome.bytes
 }

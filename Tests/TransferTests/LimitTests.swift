@@ -161,6 +161,6 @@ import Testing
         let file = FileManager.default.temporaryDirectory.appending(path: "transfer-\(UUID().uuidString)")
         try Data(text.utf8).write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }  // a temporary file may stay behind
-        return Array(try run("gzip", "-9", "-c", file.path))
+        return try run("gzip", "-9", "-c", file.path)
     }
 }

@@ -29,6 +29,7 @@ final class LoopbackServer: Sendable {
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
         var closeWatchers: [CheckedContinuation<Void, Never>] = []
         var isStopped = false
+        var listenerIsClosed = false
     }
 
     let port: Int
@@ -98,12 +99,12 @@ final class LoopbackServer: Sendable {
     }
 
     func stop() {
-        let open = state.withLock { state in
+        state.withLock { state in
             state.isStopped = true
-            return Array(state.open.keys)
+            // Under the lock: the number of what is closed is soon another's.
+            if !state.listenerIsClosed { shutdown(listener, Int32(SHUT_RDWR)) }
+            for descriptor in state.open.keys { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
-        shutdown(listener, Int32(SHUT_RDWR))
-        for descriptor in open { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
 
     fileprivate func note(_ request: Request) {
@@ -142,7 +143,10 @@ final class LoopbackServer: Sendable {
                 for continuation in watchers { continuation.resume() }
             }
         }
-        Glibc.close(listener)
+        state.withLock { state in
+            state.listenerIsClosed = true
+            Glibc.close(listener)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Certificates for one test run, made with the openssl command in a folder of their own.
 struct Certificates {
@@ -43,23 +44,22 @@ final class TLSFront {
     enum Version: String { case any, tls1_1, tls1_2, tls1_3 }
 
     let port: Int
-    private let process = Process()
+    private let process: ChildProgram
     private let input = Pipe()
+    /// Held for as long as the program is there: it may write its one line in two pieces.
+    private let output = Pipe()
 
     init(
         _ server: LoopbackServer, _ certificates: Certificates, certificate: String, protocols: [String] = ["http/1.1"],
         version: Version = .any
     ) throws {
-        let output = Pipe()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "python3", "-c", Self.program, certificates.path("\(certificate).pem"),
-            certificates.path("\(certificate).key"),
-            "\(server.port)", protocols.joined(separator: ","), version.rawValue,
-        ]
-        process.standardOutput = output
-        process.standardInput = input
-        try process.run()
+        process = try ChildProgram(
+            "python3",
+            [
+                "-c", Self.program, certificates.path("\(certificate).pem"), certificates.path("\(certificate).key"),
+                "\(server.port)", protocols.joined(separator: ","), version.rawValue,
+            ], input: input.fileHandleForReading.fileDescriptor, output: output.fileHandleForWriting.fileDescriptor)
+        try output.fileHandleForWriting.close()
         // One line, once it listens.
         let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
         guard let port = Int(line.trimmingCharacters(in: .whitespacesAndNewlines)) else {

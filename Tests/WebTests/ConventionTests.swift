@@ -241,7 +241,7 @@ import Testing
             _ = try await Browser(service: service).get(path + "?secret=EXAMPLE-query")
             _ = try await service.call("GET", "/v1/users/EXAMPLE-user/accounts", key: key)
             _ = try await service.client.send("GET", "/rck_EXAMPLE", [("User-Agent", "x\u{1b}[31m")])
-            let requests = service.log.requests
+            let requests = await service.log.requests(atLeast: 4)
             #expect(requests.count == 4, "\(requests)")
             #expect(requests.map { $0.metadata["route"] }.contains("/link/{token}"))
             #expect(requests.allSatisfy { $0.metadata["request_id"] != nil && $0.metadata["milliseconds"] != nil })
@@ -258,11 +258,11 @@ import Testing
         options.trustedProxies = ["127.0.0.0/8"]
         try await Service.run(options) { service in
             _ = try await service.client.send("GET", "/healthz", [("X-Forwarded-For", "203.0.113.9")])
-            #expect(service.log.requests.last?.metadata["client"] == "203.0.113.9")
+            #expect(await service.log.requests(atLeast: 1).last?.metadata["client"] == "203.0.113.9")
         }
         try await Service.run { service in
             _ = try await service.client.send("GET", "/healthz", [("X-Forwarded-For", "203.0.113.9")])
-            #expect(service.log.requests.last?.metadata["client"] == "127.0.0.1")
+            #expect(await service.log.requests(atLeast: 1).last?.metadata["client"] == "127.0.0.1")
         }
     }
 
