@@ -103,7 +103,8 @@ struct ServiceRun {
             accountSync: AccountSync(
                 catalog: catalog, schedule: database.schedule, planner: planner, tokens: tokens,
                 profiles: ProfileFetch(client: client, servers: servers, time: clock), figures: figures, time: clock,
-                random: random, logger: logger), concurrency: 8, owner: "run", time: clock, logger: logger)
+                random: random, logger: logger), planner: planner, client: client, concurrency: 8, owner: "run",
+            time: clock, logger: logger)
         overview = SyncOverview(
             catalog: catalog, database: database, client: client, planner: planner, figures: figures, time: clock)
     }
