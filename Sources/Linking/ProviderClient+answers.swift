@@ -22,7 +22,7 @@ extension ProviderClient {
         switch result {
         case .failure(let error):
             switch error {
-            case .cancelled, .invalidRequest, .destinationRefused: gates[id]?.breaker.abandon()
+            case .cancelled, .invalidRequest, .destinationRefused: gate(id).breaker.abandon()
             default: await failed(provider, route: route, sentAt: sentAt)
             }
         case .success(let response):
@@ -35,8 +35,8 @@ extension ProviderClient {
             if response.status >= 500 {
                 await failed(provider, route: route, sentAt: sentAt)
             } else if Self.metadataRoutes.contains(route) {
-                gates[id]?.breaker.abandon()
-            } else if gates[id]?.breaker.succeeded(now: now, sentAt: sentAt) == true {
+                gate(id).breaker.abandon()
+            } else if gate(id).breaker.succeeded(now: now, sentAt: sentAt) {
                 logger.notice("A provider is back", metadata: ["provider": "\(id)"])
                 await storeGovernor(of: id)
             }
@@ -49,7 +49,7 @@ extension ProviderClient {
     private func countInvalid(_ provider: Provider) async {
         guard let budget = provider.limits.invalidRequests else { return }
         let now = time.now()
-        gates[provider.id]?.recent.add(now: now) { $0.invalid += 1 }
+        gate(provider.id).recent.add(now: now) { $0.invalid += 1 }
         let count: Int
         do {
             count = try await database.allowances.count(
@@ -79,7 +79,7 @@ extension ProviderClient {
 
     private func learn(_ provider: Provider, sentAt: Timestamp) async {
         let now = time.now()
-        guard gates[provider.id]?.rate.refused(now: now, sentAt: sentAt) == true else { return }
+        guard gate(provider.id).rate.refused(now: now, sentAt: sentAt) else { return }
         logger.notice(
             "A provider's limit is lower than configured",
             metadata: ["provider": "\(provider.id)", "share": "\(gate(provider.id).rate.share(now: now))"])
@@ -87,7 +87,7 @@ extension ProviderClient {
     }
 
     private func storeGovernor(of id: ProviderID) async {
-        guard let stored = gates[id]?.changed(now: time.now()) else { return }
+        let stored = gate(id).changed(now: time.now())
         do {
             try await database.providers.store(stored, of: id)
         } catch {
@@ -97,7 +97,7 @@ extension ProviderClient {
     }
 
     private func count(_ result: Result<TransferResponse, TransferError>, of provider: Provider, now: Timestamp) {
-        gates[provider.id]?.recent.add(now: now) { counts in
+        gate(provider.id).recent.add(now: now) { counts in
             counts.requests += 1
             switch result {
             case .failure(.cancelled): break
@@ -113,13 +113,13 @@ extension ProviderClient {
         switch signal.reach {
         case .everyone:
             await store(pause: signal.until, of: provider.id, reason: .asked)
-        case .route: gates[provider.id]?.routePauses[route] = signal.until
+        case .route: gate(provider.id).routePauses[route] = signal.until
         // A request without an access token that is refused by a user's limit: whoever comes next by this route is
         // refused just so.
         case .token where !provider.carriesAccessToken(route: route):
-            gates[provider.id]?.routePauses[route] = signal.until
+            gate(provider.id).routePauses[route] = signal.until
         case .token:
-            if let account { gates[provider.id]?.pause(account, until: signal.until, now: time.now()) }
+            if let account { gate(provider.id).pause(account, until: signal.until, now: time.now()) }
         }
         if signal.isClamped {
             logger.warning(
@@ -131,10 +131,10 @@ extension ProviderClient {
     private func failed(_ provider: Provider, route: String, sentAt: Timestamp) async {
         // What publishes the endpoints says nothing of the endpoints.
         if Self.metadataRoutes.contains(route) {
-            gates[provider.id]?.breaker.abandon()
+            gate(provider.id).breaker.abandon()
             return
         }
-        let opened = gates[provider.id]?.breaker.failed(now: time.now(), sentAt: sentAt, random: random)
+        let opened = gate(provider.id).breaker.failed(now: time.now(), sentAt: sentAt, random: random)
         guard let opened else { return }
         logger.warning(
             "A provider fails and is left alone",
@@ -143,10 +143,10 @@ extension ProviderClient {
     }
 
     func store(pause until: Timestamp, of id: ProviderID, reason: PauseReason) async {
-        _ = gate(id)
-        if let known = gates[id]?.pausedUntil, known >= until, ProviderGate.holds(known, now: time.now()) { return }
-        gates[id]?.pausedUntil = until
-        gates[id]?.pauseReason = reason
+        let gate = gate(id)
+        if let known = gate.pausedUntil, known >= until, ProviderGate.holds(known, now: time.now()) { return }
+        gate.pausedUntil = until
+        gate.pauseReason = reason
         logger.notice(
             "A provider is paused", metadata: ["provider": "\(id)", "until": "\(until)", "reason": "\(reason)"])
         do {
@@ -174,16 +174,13 @@ extension ProviderClient {
             let governors = try await database.providers.governors()
             let now = time.now()
             for pause in pauses {
-                _ = gate(pause.provider)
-                let known = gates[pause.provider]?.pausedUntil ?? .epoch
+                let gate = gate(pause.provider)
+                let known = gate.pausedUntil ?? .epoch
                 guard known < pause.until || !ProviderGate.holds(known, now: now) else { continue }
-                gates[pause.provider]?.pausedUntil = pause.until
-                gates[pause.provider]?.pauseReason = PauseReason(stored: pause.reason)
+                gate.pausedUntil = pause.until
+                gate.pauseReason = PauseReason(stored: pause.reason)
             }
-            for (provider, governor) in governors {
-                _ = gate(provider)
-                gates[provider]?.restore(governor, now: now)
-            }
+            for (provider, governor) in governors { gate(provider).restore(governor, now: now) }
         } catch {
             logger.error("What is known of providers can't be read", metadata: ["error": "\(error)"])
         }

@@ -104,7 +104,7 @@ package actor ProviderClient {
     /// Nothing was sent.
     func giveBack(_ admission: Admission) {
         giveBack(admission.taken, of: admission.provider.id)
-        gates[admission.provider.id]?.breaker.abandon()
+        gate(admission.provider.id).breaker.abandon()
         leave(admission.provider.id)
     }
 
@@ -170,30 +170,31 @@ package actor ProviderClient {
         _ provider: Provider, account: AccountID?, route: String, urgency: Urgency
     ) async throws(ProviderRequestError) -> (taken: [TakenRequest], at: Timestamp) {
         let id = provider.id
+        let gate = gate(id)
         let deadline = time.now() + urgency.waitMax
         await readShared()
         while true {
             let now = time.now()
-            let slots = gate(id).slots(provider.limits, now: now)
-            if let until = gate(id).waitUntil(now: now, account: account, route: route) {
+            let slots = gate.slots(provider.limits, now: now)
+            if let until = gate.waitUntil(now: now, account: account, route: route) {
                 // Whoever was woken for a free slot and can't use it passes it on.
-                if gate(id).underWay < slots { wakeOne(id) }
+                if gate.underWay < slots { wakeOne(id) }
                 try await wait(
-                    until: until, deadline: deadline, reason: gate(id).reason(now: now, account: account, route: route))
+                    until: until, deadline: deadline, reason: gate.reason(now: now, account: account, route: route))
                 continue
             }
-            if urgency == .callerWaits, let until = gate(id).callersMayAgain(provider.limits, now: now) {
-                if gate(id).underWay < slots { wakeOne(id) }
+            if urgency == .callerWaits, let until = gate.callersMayAgain(provider.limits, now: now) {
+                if gate.underWay < slots { wakeOne(id) }
                 try await wait(until: until, deadline: deadline, reason: .limitUsedUp)
                 continue
             }
-            guard gate(id).underWay < slots else {
+            guard gate.underWay < slots else {
                 try await waiting(urgency, id) { () async throws(ProviderRequestError) in
                     try await self.waitForSlot(id, urgency: urgency, deadline: deadline)
                 }
                 continue
             }
-            gates[id]?.underWay += 1
+            gate.underWay += 1
             var taken: [TakenRequest] = []
             let nextAt: Timestamp?
             do throws(ProviderRequestError) {
@@ -212,24 +213,24 @@ package actor ProviderClient {
                 continue
             }
             // Others were admitted meanwhile: one may be the breaker's probe, or have brought a pause.
-            guard gate(id).waitUntil(now: time.now(), account: account, route: route) == nil else {
+            guard gate.waitUntil(now: time.now(), account: account, route: route) == nil else {
                 giveBack(taken, of: id)
                 leave(id)
                 continue
             }
             let at = admitted(provider, route: route, urgency: urgency)
             // There may be more slots than there were: those who wait are woken one by one.
-            if gate(id).underWay < gate(id).slots(provider.limits, now: time.now()) { wakeOne(id) }
+            if gate.underWay < gate.slots(provider.limits, now: time.now()) { wakeOne(id) }
             return (taken, at)
         }
     }
 
     private func admitted(_ provider: Provider, route: String, urgency: Urgency) -> Timestamp {
-        let id = provider.id
+        let gate = gate(provider.id)
         let now = time.now()
-        gates[id]?.breaker.begin(now: now)
-        if urgency == .callerWaits { gates[id]?.callerAdmitted(provider.limits, now: now) }
-        if urgency == .callerWaits || route == Self.tokenRoute { gates[id]?.taken.add(now: now) }
+        gate.breaker.begin(now: now)
+        if urgency == .callerWaits { gate.callerAdmitted(provider.limits, now: now) }
+        if urgency == .callerWaits || route == Self.tokenRoute { gate.taken.add(now: now) }
         return now
     }
 
@@ -237,15 +238,17 @@ package actor ProviderClient {
         _ urgency: Urgency, _ id: ProviderID, _ body: () async throws(ProviderRequestError) -> Void
     ) async throws(ProviderRequestError) {
         guard urgency == .background else { return try await body() }
-        gates[id]?.backgroundWaiting += 1
-        defer { gates[id]?.backgroundWaiting -= 1 }
+        let gate = gate(id)
+        gate.backgroundWaiting += 1
+        defer { gate.backgroundWaiting -= 1 }
         try await body()
     }
 
     func gate(_ id: ProviderID) -> ProviderGate {
         if let gate = gates[id] { return gate }
-        gates[id] = ProviderGate()
-        return ProviderGate()
+        let gate = ProviderGate()
+        gates[id] = gate
+        return gate
     }
 
     private func wait(until: Timestamp, deadline: Timestamp, reason: PauseReason) async throws(ProviderRequestError) {
@@ -273,7 +276,7 @@ package actor ProviderClient {
         let reason = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 if Task.isCancelled { return continuation.resume(returning: SlotWaiter.Reason.cancelled) }
-                gates[id]?.enqueue(SlotWaiter(id: waiter, continuation: continuation), urgency: urgency)
+                gate(id).enqueue(SlotWaiter(id: waiter, continuation: continuation), urgency: urgency)
             }
         } onCancel: {
             Task { await self.wake(waiter, id, because: .cancelled) }
@@ -290,16 +293,16 @@ package actor ProviderClient {
     }
 
     private func wake(_ waiter: Int, _ id: ProviderID, because reason: SlotWaiter.Reason) {
-        gates[id]?.dequeue(waiter)?.continuation.resume(returning: reason)
+        gate(id).dequeue(waiter)?.continuation.resume(returning: reason)
     }
 
     private func leave(_ id: ProviderID) {
-        gates[id]?.underWay -= 1
+        gate(id).underWay -= 1
         wakeOne(id)
     }
 
     private func wakeOne(_ id: ProviderID) {
-        gates[id]?.dequeueFirst()?.continuation.resume(returning: .slot)
+        gate(id).dequeueFirst()?.continuation.resume(returning: .slot)
     }
 
     /// Takes one request from each of the provider's limits; returns when to ask again where one has none left. What was
@@ -307,6 +310,7 @@ package actor ProviderClient {
     private func take(
         _ taken: inout [TakenRequest], _ provider: Provider, account: AccountID?, urgency: Urgency
     ) async throws(ProviderRequestError) -> Timestamp? {
+        let gate = gate(provider.id)
         var limits = clientLimits(of: provider, now: time.now())
         if let account {
             limits += provider.limits.requests.filter { $0.per == .token }.map {
@@ -315,11 +319,11 @@ package actor ProviderClient {
         }
         for (key, limit) in limits {
             let now = time.now()
-            if let held = gates[provider.id]?.take(key, urgency, now: now) {
+            if let held = gate.take(key, urgency, now: now) {
                 taken.append(held)
                 continue
             }
-            if let until = gate(provider.id).usedUp(key, urgency, now: now) { return until }
+            if let until = gate.usedUp(key, urgency, now: now) { return until }
             let allowance: Allowance
             do {
                 allowance = try await database.allowances.withdraw(
@@ -330,12 +334,12 @@ package actor ProviderClient {
             }
             // The last one may just have been granted.
             if limit.per == .client, allowance.nextAt > now {
-                gates[provider.id]?.setUsedUp(key, urgency, until: allowance.nextAt)
+                gate.setUsedUp(key, urgency, until: allowance.nextAt)
             }
             guard allowance.granted > 0 else { return max(allowance.nextAt, now + .milliseconds(1)) }
             let request = TakenRequest(
                 key: key, urgency: urgency, until: RequestAllowanceStore.endOfSlice(at: now, window: limit.window))
-            gates[provider.id]?.grant(request, allowance.granted - 1)
+            gate.grant(request, allowance.granted - 1)
             taken.append(request)
         }
         return nil
@@ -358,7 +362,8 @@ package actor ProviderClient {
 
     private func giveBack(_ taken: [TakenRequest], of id: ProviderID) {
         let now = time.now()
-        for request in taken { gates[id]?.giveBack(request, now: now) }
+        let gate = gate(id)
+        for request in taken { gate.giveBack(request, now: now) }
     }
 
     /// How many requests are taken from the store at once. What is not used by the end of the slice lapses: a quarter of

@@ -3,7 +3,7 @@ import Providers
 import Store
 
 /// What is known of one provider's readiness for requests.
-struct ProviderGate {
+final class ProviderGate {
     var underWay = 0
     private var waiters: [SlotWaiter] = []
     private var urgentWaiters: [SlotWaiter] = []
@@ -53,7 +53,7 @@ struct ProviderGate {
         return wait > .zero ? now + wait : nil
     }
 
-    mutating func callerAdmitted(_ limits: ProviderLimits, now: Timestamp) {
+    func callerAdmitted(_ limits: ProviderLimits, now: Timestamp) {
         guard let limit = limits.tightest else { return }
         if callers == nil { callers = EventRate(over: max(.seconds(60), limit.window)) }
         callers?.add(now: now)
@@ -65,7 +65,7 @@ struct ProviderGate {
             || usedUpUntil.contains { $0.key.urgency == .background && Self.holds($0.value, now: now) }
     }
 
-    mutating func restore(_ stored: StoredGovernor, now: Timestamp) {
+    func restore(_ stored: StoredGovernor, now: Timestamp) {
         guard stored.changedAt > governorChangedAt else { return }
         governorChangedAt = stored.changedAt
         breaker.restore(stored)
@@ -73,7 +73,7 @@ struct ProviderGate {
     }
 
     /// To be stored.
-    mutating func changed(now: Timestamp) -> StoredGovernor {
+    func changed(now: Timestamp) -> StoredGovernor {
         governorChangedAt = now
         var stored = StoredGovernor(
             changedAt: now, rate: 1, rateAt: .epoch, openUntil: nil, openings: 0, closedAt: nil)
@@ -94,14 +94,14 @@ struct ProviderGate {
         return breaker.waitUntil(now: now).map { $0 == until } == true ? .failing : .asked
     }
 
-    mutating func pause(_ account: AccountID, until: Timestamp, now: Timestamp) {
+    func pause(_ account: AccountID, until: Timestamp, now: Timestamp) {
         // Bounded: what has run out says nothing any more.
         if tokenPauses.count > 10_000 { tokenPauses = tokenPauses.filter { $0.value > now } }
         tokenPauses[account] = until
     }
 
     /// Who waits may also use what was granted to the background, never the other way round.
-    mutating func take(_ key: String, _ urgency: Urgency, now: Timestamp) -> TakenRequest? {
+    func take(_ key: String, _ urgency: Urgency, now: Timestamp) -> TakenRequest? {
         let usable: [Urgency] = urgency == .callerWaits ? [.callerWaits, .background] : [.background]
         for urgency in usable {
             let grant = Grant(key: key, urgency: urgency)
@@ -116,18 +116,18 @@ struct ProviderGate {
         usedUpUntil[Grant(key: key, urgency: urgency)].flatMap { Self.holds($0, now: now) ? $0 : nil }
     }
 
-    mutating func setUsedUp(_ key: String, _ urgency: Urgency, until: Timestamp) {
+    func setUsedUp(_ key: String, _ urgency: Urgency, until: Timestamp) {
         usedUpUntil[Grant(key: key, urgency: urgency)] = until
     }
 
     /// `count` more of the kind of `request`. They lapse at the end of the slice that they were counted in: used later,
     /// they would stand in a window that does not know of them.
-    mutating func grant(_ request: TakenRequest, _ count: Int) {
+    func grant(_ request: TakenRequest, _ count: Int) {
         guard count > 0 else { return }
         grants[Grant(key: request.key, urgency: request.urgency)] = (count, request.until)
     }
 
-    mutating func giveBack(_ request: TakenRequest, now: Timestamp) {
+    func giveBack(_ request: TakenRequest, now: Timestamp) {
         guard request.until > now else { return }
         let held = grants[Grant(key: request.key, urgency: request.urgency)]
         // One of a later slice has taken its place: this one lapses.
@@ -135,12 +135,12 @@ struct ProviderGate {
         grant(request, (held?.until == request.until ? held?.left ?? 0 : 0) + 1)
     }
 
-    mutating func enqueue(_ waiter: SlotWaiter, urgency: Urgency) {
+    func enqueue(_ waiter: SlotWaiter, urgency: Urgency) {
         if urgency == .callerWaits { urgentWaiters.append(waiter) } else { waiters.append(waiter) }
     }
 
     /// In turn where both kinds wait: callers come first, and have half of the slots at most.
-    mutating func dequeueFirst() -> SlotWaiter? {
+    func dequeueFirst() -> SlotWaiter? {
         if !urgentWaiters.isEmpty, !(lastWasUrgent && !waiters.isEmpty) {
             lastWasUrgent = true
             return urgentWaiters.removeFirst()
@@ -149,7 +149,7 @@ struct ProviderGate {
         return waiters.isEmpty ? nil : waiters.removeFirst()
     }
 
-    mutating func dequeue(_ id: Int) -> SlotWaiter? {
+    func dequeue(_ id: Int) -> SlotWaiter? {
         if let index = urgentWaiters.firstIndex(where: { $0.id == id }) { return urgentWaiters.remove(at: index) }
         return waiters.firstIndex { $0.id == id }.map { waiters.remove(at: $0) }
     }

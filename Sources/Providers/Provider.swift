@@ -7,9 +7,11 @@
 package import Accounts
 import Cryptography
 package import OAuth
+import Transfer
 
-/// A configured provider: an instance of a manifest with every variable filled in.
-package struct Provider: Sendable {
+/// A configured provider: an instance of a manifest with every variable filled in. A class, though it never changes: it
+/// is handed on at every step of every request.
+package final class Provider: Sendable {
     /// `{provider}` in every URL; the name of the instance, not of the manifest.
     package let id: ProviderID
     /// For people: the manifest's.
@@ -92,11 +94,136 @@ package struct Provider: Sendable {
     package let fingerprint: String
 
     /// SHA-256, hex, over everything that a profile's claims depend on besides the responses.
-    package internal(set) var mappingFingerprint: String
+    package let mappingFingerprint: String
 
     let endpoints: Endpoints
     let mapping: ProfileMapping
     let failureMarkers: FailureMarkers
+
+    /// The manifest with an instance's settings. Throws all that is wrong with them; what is merely missing is in
+    /// `missing`.
+    init(
+        _ manifest: Manifest, _ instance: InstanceConfiguration, publicURL: String, syncInterval: Duration?
+    ) throws(ConfigurationErrors) {
+        var settings = InstanceSettings(manifest: manifest, instance: instance)
+        let values = settings.variables()
+        let moved = manifest.movedIssuer(instance)
+        let clientID = instance.clientID ?? ""
+        let uses: [String: EndpointURL.Use] = ["issuer": .base, "authorization.endpoint": .browser]
+        func url(_ template: URLTemplate?, _ key: String) -> String? {
+            guard let text = template?.expanded(values) else { return nil }
+            if let problem = EndpointURL.problem(with: text, allowing: uses[key] ?? .endpoint) {
+                settings.report("", "\(key) of the manifest becomes \(text): \(problem)")
+            }
+            return text
+        }
+
+        let issuerURL = url(manifest.issuer, "issuer")
+        var dialect = manifest.tokenDialect
+        dialect.keptMembers = manifest.keptMembers.map(\.name)
+        dialect.refresh.endpoint = url(manifest.refreshEndpoint, "token.refresh.endpoint")
+        dialect.exchange?.endpoint = url(manifest.exchangeEndpoint, "token.exchange.endpoint")
+        let agent = manifest.userAgent?.expanded(["public_url": publicURL])
+        if let agent { dialect.requestFields["User-Agent"] = agent }
+        dialect.requestFields.fill(clientID: clientID)
+        let endpoints = Endpoints(
+            authorization: url(manifest.authorizationEndpoint, "authorization.endpoint"),
+            token: url(manifest.tokenEndpoint, "token.endpoint"),
+            revocation: manifest.revocationRule(values, userAgent: agent, clientID: clientID, url: url),
+            pushing: manifest.pushingRule(url: url))
+        for request in manifest.requests where !request.isUserinfo {
+            _ = url(request.url, "profile.requests.\(request.name).url")
+        }
+
+        settings.checkClient()
+        let authentication = settings.authentication()
+        let scopes = settings.scopes()
+        var parameters = manifest.authorizationParameters
+        parameters.merge(settings.authorizationParameters()) { $1 }
+        let resources = settings.resources(values)
+        let dpop = settings.dpop()
+        dialect.requestParameters += resources.map { ("resource", $0) }
+        let policy = settings.syncPolicy(everyones: syncInterval)
+        let device = manifest.deviceAuthorization.map {
+            DeviceAuthorizationRule(
+                url: url($0.endpoint, "device_authorization.endpoint"), authenticated: $0.authenticated,
+                memberNames: $0.memberNames)
+        }
+        let validation = manifest.tokenValidation.flatMap { rule in
+            url(rule.endpoint, "token.validation.endpoint").map {
+                TokenValidationRule(url: $0, scheme: rule.scheme, interval: rule.interval)
+            }
+        }
+        let introspection = url(manifest.introspectionEndpoint, "introspection.endpoint")
+        var signalRule = manifest.signals?.rule
+        signalRule?.issuer = url(manifest.signals?.issuer, "signals.issuer")
+        let signalKey = settings.signalPublicKey()
+        let id = settings.id()
+        let signingKey = settings.signingKey()
+        var base = publicURL
+        while base.hasSuffix("/") { base.removeLast() }
+        let redirectURI = "\(base)/callback/\(instance.id)"
+        let assertion = settings.assertion(values, redirectURI: redirectURI)
+        guard settings.problems.isEmpty, let id else { throw ConfigurationErrors(settings.problems) }
+
+        let client = ClientRegistration(
+            clientID: clientID, clientSecret: instance.clientSecret, signingKey: signingKey,
+            authentication: authentication, assertion: assertion, redirectURI: redirectURI)
+        dialect.refresh.fill(redirectURI: redirectURI)
+        dialect.exchange?.fill(redirectURI: redirectURI)
+        let mapping = ProfileMapping(
+            requests: manifest.requests.map { $0.filled(values, clientID: clientID) }, claims: manifest.claims,
+            plugin: manifest.plugin, volatile: manifest.volatile, variables: values)
+        self.id = id
+        self.name = manifest.name
+        self.manifestID = manifest.id
+        self.documentation = manifest.documentation
+        self.registration = manifest.registration
+        self.redirectURINote = manifest.redirectURINote
+        self.client = client
+        self.missing = settings.missing()
+        self.issuer = issuerURL
+        self.issuerAliases = manifest.issuerAliases.filter { moved == nil || $0.variables.contains(moved ?? "") }.map {
+            $0.filled(values).text
+        }
+        self.metadataHosts = manifest.hosts(issuer: issuerURL, values, isMoved: moved != nil)
+        self.scopes = scopes
+        self.resources = resources
+        self.pkce = manifest.pkce
+        self.sendsNonce = issuerURL != nil && manifest.nonce != false
+        self.authorizationParameters = parameters
+        self.authorizationParameterNames = manifest.authorizationParameterNames
+        self.responseMode = manifest.responseMode
+        self.keptParameters = manifest.keptParameters
+        self.keptMembers = manifest.keptMembers
+        self.callbackParameterNames = manifest.callbackParameterNames
+        self.responseType = manifest.responseType == "omitted" ? nil : manifest.responseType
+        self.statePlace = manifest.statePlace
+        self.tokenDialect = dialect
+        self.refreshRotation = manifest.refreshRotation
+        self.refreshTrigger = manifest.refreshTrigger
+        self.refreshAhead = manifest.refreshAhead
+        self.refreshTokenIdleLifetime = manifest.refreshTokenIdleLifetime
+        self.tokenSettling = manifest.tokenSettling
+        self.tokenValidation = validation
+        self.grants = manifest.grants
+        self.dpop = dpop
+        self.applicationGrant = manifest.applicationGrant(values)
+        self.limits = manifest.limits
+        self.syncPolicy = policy
+        self.userAgent = agent
+        self.deviceAuthorization = device
+        self.introspectionEndpoint = introspection
+        self.signals = signalRule
+        self.signalSecret = instance.signalSecret
+        self.signalPublicKey = signalKey
+        self.fingerprint = manifest.fingerprint(
+            client, variables: values, scopes: scopes, resources: resources, parameters: parameters)
+        self.mappingFingerprint = mapping.fingerprint
+        self.endpoints = endpoints
+        self.mapping = mapping
+        self.failureMarkers = manifest.failureMarkers
+    }
 
     /// Between scopes in the authorization request.
     package var scopeSeparator: String { tokenDialect.scopeSeparator }

@@ -92,7 +92,7 @@ package struct ProviderCatalog: Sendable {
                 continue
             }
             do {
-                let provider = try manifest.provider(instance, publicURL: publicURL, syncInterval: syncInterval)
+                let provider = try Provider(manifest, instance, publicURL: publicURL, syncInterval: syncInterval)
                 providers.append(provider)
                 problems += provider.missing.map { key in
                     ProviderProblem(

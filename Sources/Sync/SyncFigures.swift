@@ -30,6 +30,28 @@ package final class SyncFigures: Sendable {
         var steps: [(step: Int64, hour: Hour)] = []
         var bias = 0.0
         var weight = 0.0
+
+        mutating func count(_ found: Found, in step: Int64, isOnDemand: Bool) {
+            if steps.last?.step != step {
+                steps.removeAll { $0.step <= step - SyncFigures.stepCount || $0.step > step }
+                steps.append((step, Hour()))
+            }
+            let last = steps.count - 1
+            switch found {
+            case .failed: steps[last].hour.failed += 1
+            case .changed: steps[last].hour.changed += 1
+            case .notModified: steps[last].hour.notModified += 1
+            case .unchanged: break
+            }
+            if found == .failed { return }
+            steps[last].hour.syncs += 1
+            if isOnDemand { steps[last].hour.onDemand += 1 }
+        }
+
+        mutating func compare(believed: Double, isUnchanged: Bool) {
+            bias += SyncFigures.gain * (believed - (isUnchanged ? 1 : 0) - bias)
+            weight += SyncFigures.gain * (1 - weight)
+        }
     }
 
     private static let stepMilliseconds: Int64 = 60_000
@@ -52,34 +74,14 @@ package final class SyncFigures: Sendable {
     func count(_ found: Found, at provider: ProviderID, isOnDemand: Bool) {
         let step = time.now().millisecondsSinceEpoch / Self.stepMilliseconds
         states.withLock { states in
-            var steps = states[provider]?.steps ?? []
-            if steps.last?.step != step {
-                steps.removeAll { $0.step <= step - Self.stepCount || $0.step > step }
-                steps.append((step, Hour()))
-            }
-            var hour = steps[steps.count - 1].hour
-            switch found {
-            case .failed: hour.failed += 1
-            case .changed: hour.changed += 1
-            case .notModified: hour.notModified += 1
-            case .unchanged: break
-            }
-            if found != .failed {
-                hour.syncs += 1
-                if isOnDemand { hour.onDemand += 1 }
-            }
-            steps[steps.count - 1].hour = hour
-            states[provider, default: State()].steps = steps
+            states[provider, default: State()].count(found, in: step, isOnDemand: isOnDemand)
         }
     }
 
     /// - Parameter believed: the chance that the copy was current just before it was fetched anew.
     func compare(believed: Double, isUnchanged: Bool, at provider: ProviderID) {
         states.withLock { states in
-            var state = states[provider] ?? State()
-            state.bias += Self.gain * (believed - (isUnchanged ? 1 : 0) - state.bias)
-            state.weight += Self.gain * (1 - state.weight)
-            states[provider] = state
+            states[provider, default: State()].compare(believed: believed, isUnchanged: isUnchanged)
         }
     }
 

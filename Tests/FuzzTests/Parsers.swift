@@ -141,8 +141,8 @@ enum Parsers {
             let provider: Provider
             do throws(ConfigurationErrors) {
                 let manifest = try ManifestReader.read(ManifestFile(path: "example.yaml", text: text(input)))
-                provider = try manifest.provider(
-                    instance, publicURL: "https://accounts.example.com", syncInterval: nil)
+                provider = try Provider(
+                    manifest, instance, publicURL: "https://accounts.example.com", syncInterval: nil)
             } catch {
                 try Broken.unless(!error.problems.isEmpty, "refused without a reason")
                 return false

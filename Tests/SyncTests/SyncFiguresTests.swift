@@ -35,6 +35,9 @@ import Testing
         #expect(figures.lastHour(of: alpha).syncs == 0)
         figures.count(.changed, at: alpha, isOnDemand: false)
         #expect(figures.lastHour(of: alpha).syncs == 1)
+        // Nor does it come back with the time it was counted in.
+        time.advance(by: .seconds(86_400))
+        #expect(figures.lastHour(of: alpha).syncs == 0)
     }
 
     @Test func `beliefs that come true are calibrated, and others set off the alarm once enough was seen`() throws {
