@@ -28,9 +28,16 @@ extension SyncScheduleStore {
         """
 
     static let updateProfileSQL = """
-        UPDATE profile SET version = ?2 + 1, changed_at = ?3, content_hash = ?4, email = ?5, email_verified = ?6,
-            preferred_username = ?7, claims = ?8, raw = ?9
-        WHERE account_id = ?1 AND version = ?2 AND content_hash = ?10
+        UPDATE profile SET version = ?2 + 1, changed_at = ?3, content_hash = ?4, email_verified = ?5, claims = ?6,
+            raw = ?7
+        WHERE account_id = ?1 AND version = ?2 AND content_hash = ?8
+        """
+
+    /// Apart, for what is named in an UPDATE is written to its index even where it stays as it is.
+    static let updateProfileNamesSQL = """
+        UPDATE profile SET email = ?2, preferred_username = ?3
+        WHERE account_id = ?1
+            AND (email IS NOT ?2 COLLATE BINARY OR preferred_username IS NOT ?3 COLLATE BINARY)
         """
 
     static let appendUpdateSQL = """
@@ -86,17 +93,20 @@ extension Transaction {
             parameters.integer(2, claim.version)
             parameters.time(3, now)
             parameters.text(4, profile.contentHash)
-            parameters.text(5, profile.email)
-            parameters.bool(6, profile.emailVerified)
-            parameters.text(7, profile.preferredUsername)
-            parameters.text(8, profile.claims)
-            parameters.text(9, profile.raw)
-            parameters.text(10, claim.contentHash)
+            parameters.bool(5, profile.emailVerified)
+            parameters.text(6, profile.claims)
+            parameters.text(7, profile.raw)
+            parameters.text(8, claim.contentHash)
         }
         guard replaced == 1, let version = claim.version else {
             // Not the one that the patch was made from.
             try store(profile, of: account.id, account.userID, account.provider, patch: nil)
             return
+        }
+        try run(.updateProfileNames) { parameters in
+            parameters.text(1, account.id.rawValue)
+            parameters.text(2, profile.email)
+            parameters.text(3, profile.preferredUsername)
         }
         let content = ProfileContent(claims: profile.claims, raw: profile.raw)
         try appendUpdate(account, version: version + 1, patch: patch ?? Self.replacement(content))

@@ -4,7 +4,7 @@ import GRDBSQLite
 
 /// The statements that every sync runs.
 enum WriterStatement: Int, CaseIterable {
-    case claimDue, claim, record, updateProfile, appendUpdate
+    case claimDue, claim, record, updateProfile, updateProfileNames, appendUpdate
 
     var sql: String {
         switch self {
@@ -12,6 +12,7 @@ enum WriterStatement: Int, CaseIterable {
         case .claim: Transaction.claimSQL
         case .record: SyncScheduleStore.recordSQL
         case .updateProfile: SyncScheduleStore.updateProfileSQL
+        case .updateProfileNames: SyncScheduleStore.updateProfileNamesSQL
         case .appendUpdate: SyncScheduleStore.appendUpdateSQL
         }
     }

@@ -114,6 +114,30 @@ import Testing
         #expect(next.validators == profile.validators)
     }
 
+    @Test func `an account is found by the names that the latest profile has`() async throws {
+        let fixture = try Fixture()
+        let account = try await fixture.link(nextSyncAfter: .zero)
+        let (schedule, accounts) = (fixture.database.schedule, fixture.database.accounts)
+        func isFound(email: String? = nil, username: String? = nil) async throws -> Bool {
+            try await !accounts.list(AccountFilter(email: email, username: username), after: nil, limit: 9).items
+                .isEmpty
+        }
+        for (number, (email, username)) in [
+            ("mona@example.com", "octocat"), ("mona@example.com", "mona"), (nil, "mona"), (nil, nil),
+            ("octocat@example.com", "octocat"),
+        ].enumerated() {
+            let claim = try #require(try await schedule.claim(account.id, owner: "a", lease: .seconds(60)))
+            let profile = try Profile.example(name: "\(number)", email: email, username: username)
+            let result = SyncResult(
+                content: .profile(profile, patch: nil), at: fixture.time.now(), nextSyncAt: fixture.time.now())
+            #expect(try await schedule.record(result, for: claim))
+            for known in ["octocat@example.com", "mona@example.com"] {
+                #expect(try await isFound(email: known) == (known == email))
+            }
+            for known in ["octocat", "mona"] { #expect(try await isFound(username: known) == (known == username)) }
+        }
+    }
+
     @Test func `equal content moves the age alone`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link(nextSyncAfter: .zero)
