@@ -29,6 +29,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 STEP_SIZE, STEP_MAX = 128, 8192
 WRITE, SYNC, TRUNCATE, CONNECT, SEND, RECEIVE = range(1, 7)
 LOG = 2
+# Of a write-ahead log (SQLite, "WAL File Format"): all that is written before it is synced, where it begins anew.
+LOG_HEADER = 32
 MODES = {
     "strict single use": {},
     "grace window": {"reuse_grace": 86400},
@@ -57,10 +59,12 @@ class Request:
 
     def __init__(self, person):
         self.person, self.is_sent, self.status, self.is_durable = person, False, None, False
+        # Bytes of each write to the log since the answer, and syncs of its new header alone.
+        self.written, self.header_syncs = [], 0
 
 
 def token_requests(steps):
-    found, has_page, synced = [], False, False
+    found, synced = [], False
     for step in steps:
         current = found[-1] if found else None
         if step.call == SEND and step.text.startswith("refresh_token="):
@@ -70,11 +74,16 @@ def token_requests(steps):
                 current.is_sent = True
         elif current and not current.is_durable:
             if step.call == RECEIVE and current.status is None:
-                current.status, has_page, synced = step.text[9:12], False, False
+                current.status, synced = step.text[9:12], False
             elif step.call == WRITE and step.file == LOG and current.status:
-                has_page = has_page or step.result >= 512
+                current.written += [step.result] if step.after else []
             elif step.call == SYNC and step.file == LOG and current.status:
-                synced = synced or has_page and not step.after
+                if max(current.written, default=0) >= 512:
+                    synced = synced or not step.after
+                elif current.written not in ([], [LOG_HEADER]):
+                    raise Failed(f"a sync of {current.written} bytes of the log, which are neither header nor pages")
+                elif current.written and step.after:
+                    current.header_syncs += 1
                 current.is_durable = synced and step.after
     return found
 
@@ -208,6 +217,7 @@ providers:
                     self.bound.add(last.person)
             elif spent != 0:
                 raise Failed(f"{rotations} rotations and {replays} replays do not fit the steps")
+        self.tally["header syncs"] += sum(request.header_syncs for request in requests)
         for request in requests:
             self.history[request.person].append(
                 f"start {self.starts}, killed at {kill_at} from {arm} ({phase(steps)}): sent {request.is_sent}, "
@@ -299,7 +309,8 @@ def main():
                 failed = failed or bool(unjust)
                 print(f"| {name} | " + " | ".join(str(mode.tally[column]) for column in columns) + " |", flush=True)
                 print(f"  {mode.tally['steps of one refresh']} steps a refresh, {mode.tally['steps enumerated']} of two "
-                      f"in a row each killed at once; killed {dict(mode.phases)}", flush=True)
+                      f"in a row each killed at once; killed {dict(mode.phases)}; after an answer, a new log's header was synced "
+                      f"by itself {mode.tally['header syncs']} times", flush=True)
                 if unjust:
                     for person in sorted(unjust):
                         print(f"  lost for nothing: {person}\n    " + "\n    ".join(mode.history[person]), flush=True)

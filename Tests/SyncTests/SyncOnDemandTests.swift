@@ -85,16 +85,27 @@ struct SyncOnDemandTests {
         await fixture.time.sleepers(atLeast: 2)
         fixture.time.advance(by: .milliseconds(800))
         #expect(try #require(try await read.value) < 0.9)
-        // One that is left alone is not asked at all.
-        fixture.world.state.withLock { $0.profileReply = nil }
-        fixture.time.advance(by: .seconds(5 * 86_400))
-        await engine.client.pause(try fixture.provider("alpha").id, for: .seconds(600), reason: "EXAMPLE")
         let asked = fixture.profileRequests.count
-        _ = try await engine.onDemand.refreshIfWorthIt(id, waitingAtMost: .milliseconds(800))
-        #expect(fixture.profileRequests.count == asked)
         // Nothing is believed where accounts are fetched at one interval.
         #expect(try await fixture.engine().onDemand.refreshIfWorthIt(id, waitingAtMost: .seconds(1)) == nil)
         #expect(fixture.profileRequests.count == asked)
+    }
+
+    @Test func `a read asks nothing of a provider that is left alone, and nothing is held against the account`()
+        async throws
+    {
+        let fixture = try Fixture()
+        let id = try await fixture.link()
+        let engine = fixture.engine(plans: true)
+        await engine.planner?.rebuild()
+        fixture.time.advance(by: .seconds(5 * 86_400))
+        await engine.client.pause(try fixture.provider("alpha").id, for: .seconds(600), reason: "EXAMPLE")
+        let before = try await fixture.state(id)
+        #expect(
+            try #require(try await engine.onDemand.refreshIfWorthIt(id, waitingAtMost: .milliseconds(800))) < 0.9)
+        #expect(try await fixture.state(id) == before)
+        #expect(try await fixture.account(id).problem == nil)
+        #expect(fixture.transport.requests.isEmpty)
     }
 
     @Test func `callers who ask at once share one attempt`() async throws {
