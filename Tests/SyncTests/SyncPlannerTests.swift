@@ -144,6 +144,39 @@ import Transfer
         #expect((learned.plan?.weight ?? 0) > 1.4)
     }
 
+    @Test func `those that were imported together do not come due together after their first sync`() async throws {
+        let fixture = try Fixture()
+        let engine = fixture.engine(plans: true)
+        let batch = try (1...40).map { number in
+            ImportedAccount(
+                userID: try #require(UserID("user-\(number)")), provider: try fixture.provider("alpha").id,
+                subject: try #require(Subject("\(number)")), credential: try fixture.credential("\(number)"),
+                nextSyncAt: fixture.time.now())
+        }
+        let ids = try await fixture.database.accounts.importAccounts(batch).compactMap { outcome in
+            if case .created(let id) = outcome { id } else { nil }
+        }
+        #expect(ids.count == 40)
+        _ = try await planner(engine)
+        try await engine.pass.run()
+        func spread() async throws -> (mean: Double, width: Double) {
+            var waits: [Double] = []
+            for id in ids {
+                let due = try #require(try await fixture.state(id).nextSyncAt)
+                waits.append((due - fixture.time.now()).secondsAsDouble)
+            }
+            let mean = waits.reduce(0, +) / 40
+            return (mean, ((waits.max() ?? 0) - (waits.min() ?? 0)) / mean)
+        }
+        // From half of an interval to one and a half.
+        #expect(try await spread().width > 0.7)
+        // From then on each keeps its own time, but for five per cent of chance.
+        for id in ids { _ = try await fixture.database.schedule.expedite(id, at: fixture.time.now()) }
+        fixture.time.advance(by: .seconds(Self.interval))
+        try await engine.pass.run()
+        #expect(try await spread().width < 0.2)
+    }
+
     @Test func `a first fetch, a failure and another mapping teach nothing`() async throws {
         let fixture = try Fixture()
         let engine = fixture.engine(plans: true)
