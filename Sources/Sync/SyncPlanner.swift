@@ -16,9 +16,8 @@ package final class SyncPlanner: Sendable {
     static let flushInterval: Duration = .seconds(30)
     static let rebuildInterval: Duration = .seconds(3600)
     static let sampleInterval: Duration = .seconds(60)
-    private static let sampleSize = 2000
 
-    fileprivate struct State {
+    struct State {
         var price: SyncPrice
         var accounts = 0
         var reads: ReadCount
@@ -33,46 +32,16 @@ package final class SyncPlanner: Sendable {
         var surplus = Surplus()
     }
 
-    /// Budget that nobody has spent: what comes due is planned for less than all of it.
-    fileprivate struct Surplus {
-        /// A minute's worth at most.
-        private static let memory = 60.0
-        private var syncs = 0.0
-        private var at: Timestamp?
-        private var takenAt: Timestamp?
-
-        mutating func spend(budget: Double, now: Timestamp) {
-            fill(budget: budget, now: now)
-            syncs = max(0, syncs - 1)
-        }
-
-        /// What is beyond nine tenths of a minute's budget, and one sync at least; no more than once a second, for what
-        /// is taken is spent only when it is done.
-        mutating func take(budget: Double, now: Timestamp) -> Int {
-            fill(budget: budget, now: now)
-            let full = max(1, Self.memory * budget)
-            guard syncs >= 0.9 * full, takenAt.map({ now - $0 >= .seconds(1) || now < $0 }) ?? true else { return 0 }
-            takenAt = now
-            return max(1, Int(syncs - 0.9 * full))
-        }
-
-        private mutating func fill(budget: Double, now: Timestamp) {
-            let elapsed = at.map { max(0, (now - $0).secondsAsDouble) } ?? 0
-            syncs = min(max(1, Self.memory * budget), syncs + budget * elapsed)
-            at = now
-        }
-    }
-
-    private let catalog: ProviderCatalog
-    private let schedule: SyncScheduleStore
+    let catalog: ProviderCatalog
+    let schedule: SyncScheduleStore
     private let accounts: AccountStore
-    private let tally: ReadTally
+    let tally: ReadTally
     private let client: ProviderClient?
-    private let prior: ChangeBelief
-    private let time: any TimeSource
+    let prior: ChangeBelief
+    let time: any TimeSource
     private let random: any RandomSource
-    private let logger: Logger
-    private let states = Mutex<[ProviderID: State]>([:])
+    let logger: Logger
+    let states = Mutex<[ProviderID: State]>([:])
 
     /// - Parameters:
     ///   - client: knows what callers and tokens take, and what providers have refused.
@@ -157,7 +126,7 @@ package final class SyncPlanner: Sendable {
 
     // MARK: - One account
 
-    private func planned(
+    func planned(
         _ learned: LearnedSchedule, linkedAt: Timestamp, provider: Provider, freshFor: Duration?, now: Timestamp
     ) -> (plan: SchedulePlan, longest: Double)? {
         guard let state = states.withLock({ $0[provider.id] }) else { return nil }
@@ -177,7 +146,7 @@ package final class SyncPlanner: Sendable {
         )
     }
 
-    private func weight(_ learned: LearnedSchedule, linkedAt: Timestamp, state: State, now: Timestamp) -> Double {
+    func weight(_ learned: LearnedSchedule, linkedAt: Timestamp, state: State, now: Timestamp) -> Double {
         let mean = Self.meanRate(state, now: now)
         let exposure = (now - max(linkedAt, state.since)).secondsAsDouble
         let reads = ReadCount(count: learned.reads, at: learned.readsAt.seconds)
@@ -186,7 +155,7 @@ package final class SyncPlanner: Sendable {
     }
 
     /// Of the provider's mean account; a read a day is believed before any was counted.
-    private static func meanRate(_ state: State, now: Timestamp) -> Double {
+    static func meanRate(_ state: State, now: Timestamp) -> Double {
         let prior = 1 / 86_400.0
         let all = ReadCount(count: state.reads.count / Double(max(state.accounts, 1)), at: state.reads.at)
         return max(
@@ -195,16 +164,16 @@ package final class SyncPlanner: Sendable {
 
     // MARK: - The provider
 
-    private func round(_ provider: Provider) -> Double? {
+    func round(_ provider: Provider) -> Double? {
         states.withLock { $0[provider.id] }.map { Self.round($0, provider) }
     }
 
-    private static func round(_ state: State, _ provider: Provider) -> Double {
+    static func round(_ state: State, _ provider: Provider) -> Double {
         state.price.round(accounts: state.accounts) ?? provider.syncPolicy.interval.secondsAsDouble
     }
 
     /// Syncs per second: what the operator wants to spend, and no more than the provider bears.
-    private static func budget(_ provider: Provider, _ state: State) -> Double {
+    static func budget(_ provider: Provider, _ state: State) -> Double {
         budget(provider, accounts: state.accounts, rateShare: state.rateShare)
     }
 
@@ -217,14 +186,14 @@ package final class SyncPlanner: Sendable {
 
     private static func requestsEach(_ provider: Provider) -> Double { Double(max(provider.syncRequestCount, 1)) }
 
-    private static func bounds(_ provider: Provider, _ state: State) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
+    static func bounds(_ provider: Provider, _ state: State) -> (bounds: ClosedRange<Double>, isPayable: Bool) {
         SyncBounds.bounds(
             promise: provider.syncPolicy.maximumAge.secondsAsDouble, minimum: minimum(provider),
             accounts: state.accounts, budget: budget(provider, state), shortest: 1)
     }
 
     /// Seconds between two syncs of one account: what the operator says, and what the limits of its token leave.
-    private static func minimum(_ provider: Provider) -> Double {
+    static func minimum(_ provider: Provider) -> Double {
         let perToken =
             provider.limits.requests.filter { $0.per == .token }
             .map { $0.window.secondsAsDouble / Double($0.count) * requestsEach(provider) }.max() ?? 0
@@ -232,7 +201,7 @@ package final class SyncPlanner: Sendable {
     }
 
     /// An operator who asks for more than politeness has it: the average account is polled once an interval.
-    private func floor(_ provider: Provider) -> Double {
+    func floor(_ provider: Provider) -> Double {
         let interval = provider.syncPolicy.interval.secondsAsDouble
         return min(SyncPrice.floor, SyncValue(prior, theta: 10 * interval).value(at: interval))
     }
@@ -244,7 +213,7 @@ package final class SyncPlanner: Sendable {
         }
     }
 
-    private func replace(_ old: SchedulePlan?, by new: SchedulePlan?, of provider: ProviderID) {
+    func replace(_ old: SchedulePlan?, by new: SchedulePlan?, of provider: ProviderID) {
         states.withLock { $0[provider]?.price.replace(old?.priceShare, by: new?.priceShare) }
     }
 
@@ -342,150 +311,6 @@ package final class SyncPlanner: Sendable {
             logger.error("Prices can't be stored", metadata: ["error": "\(error)"])
         }
     }
-
-    /// Adds what was read to the rows; an account that is read much more than when it was planned is planned anew.
-    package func flushReads() async {
-        let reads = tally.take().sorted { $0.key < $1.key }
-        var start = 0
-        while start < reads.count {
-            let chunk = Dictionary(uniqueKeysWithValues: reads[start..<min(start + 500, reads.count)].map { $0 })
-            start += 500
-            do {
-                let now = time.now()
-                let read = try await schedule.addReads(chunk, at: now) { count, since in
-                    ReadCount(count: count, at: since.seconds).decayed(to: now.seconds).count
-                }
-                count(read, chunk, now: now)
-                for account in read { try await reconsider(account, now: now) }
-            } catch {
-                logger.error("Reads can't be counted", metadata: ["error": "\(error)"])
-            }
-        }
-    }
-
-    private func count(_ read: [ReadAccount], _ counts: [AccountID: Double], now: Timestamp) {
-        states.withLock { states in
-            for account in read {
-                guard var state = states[account.provider] else { continue }
-                state.reads = state.reads.adding(counts[account.id] ?? 0, at: now.seconds)
-                state.isStored = false
-                states[account.provider] = state
-            }
-        }
-    }
-
-    /// Whether the interval is one that the provider asked for: what it says can't change before is not asked for before.
-    private func isAnnounced(_ plan: SchedulePlan, _ provider: Provider, _ state: State) -> Bool {
-        let bounds = Self.bounds(provider, state).bounds
-        return plan.isClamped && plan.interval > bounds.lowerBound * 1.001 && plan.interval < bounds.upperBound * 0.999
-    }
-
-    private func reconsider(_ account: ReadAccount, now: Timestamp) async throws(StoreError) {
-        guard let old = account.learned.plan, let syncedAt = account.syncedAt, let nextSyncAt = account.nextSyncAt,
-            let provider = catalog[account.provider],
-            let state = states.withLock({ $0[account.provider] }),
-            weight(account.learned, linkedAt: account.linkedAt, state: state, now: now) > 2 * old.weight,
-            let plan = planned(
-                account.learned, linkedAt: account.linkedAt, provider: provider, freshFor: nil, now: now),
-            !isAnnounced(old, provider, state)
-        else { return }
-        let due = max(now, syncedAt + .seconds(plan.plan.interval))
-        guard due < nextSyncAt else { return }
-        if try await schedule.bringForward(account.id, to: due, plan: plan.plan) {
-            replace(old, by: plan.plan, of: account.provider)
-        }
-    }
-}
-
-extension SyncPlanner {
-    package struct Outlook: Sendable, Equatable {
-        package var price: Double
-        /// Syncs a second, and so is the budget.
-        package var planned: Double
-        package var budget: Double
-        /// The believed share of reads that return what the provider would say now, as are the three that follow `nil`
-        /// before any sample.
-        package var freshness: Double?
-        /// The same over accounts, read or not.
-        package var unweightedFreshness: Double?
-        /// Planned staleness over that of one fixed interval with as many requests.
-        package var staleAgainstFixed: Double?
-        /// The share of accounts whose interval is at a bound instead of following the price.
-        package var clampedShare: Double?
-        package var promiseIsUnpayable: Bool
-    }
-
-    /// For those who watch.
-    package func outlook(_ id: ProviderID) -> Outlook? {
-        guard let provider = catalog[id], let state = states.withLock({ $0[id] }) else { return nil }
-        return Outlook(
-            price: state.price.price,
-            planned: state.price.elastic / state.price.price.squareRoot() + state.price.fixed,
-            budget: Self.budget(provider, state),
-            freshness: state.freshness.weighted, unweightedFreshness: state.freshness.unweighted,
-            staleAgainstFixed: state.freshness.staleAgainstFixed, clampedShare: state.freshness.clampedShare,
-            promiseIsUnpayable: !Self.bounds(provider, state).isPayable)
-    }
-
-    /// How many accounts to fetch ahead of their time where nothing is due: of the budget that is left over, while a
-    /// request still buys anything. And how old a copy has to be for it, besides half its interval.
-    func surplus(_ provider: Provider, now: Timestamp) -> (count: Int, minimum: Duration) {
-        let count = states.withLock { states -> Int in
-            guard let state = states[provider.id], state.accounts > 0,
-                state.price.price > floor(provider) * 1.001
-            else { return 0 }
-            return states[provider.id]?.surplus.take(budget: Self.budget(provider, state), now: now) ?? 0
-        }
-        return (count, .seconds(Self.minimum(provider)))
-    }
-
-    /// Whether a read that leaves it to the service is worth a request to the provider now.
-    func isWorthARequest(_ account: ReadAccount, provider: Provider, now: Timestamp) -> Bool {
-        guard let state = states.withLock({ $0[provider.id] }), let syncedAt = account.syncedAt else { return false }
-        let value = SyncValue(account.learned.belief ?? prior, theta: 10 * Self.round(state, provider))
-        return readIsWorthARequest(
-            value, age: (now - syncedAt).secondsAsDouble,
-            weight: weight(account.learned, linkedAt: account.linkedAt, state: state, now: now),
-            meanRate: Self.meanRate(state, now: now), price: state.price.price
-        ).isWorthIt
-    }
-
-    /// The chance that the cached copy is what the provider would say now, as far as is believed.
-    func freshProbability(_ account: ReadAccount, now: Timestamp) -> Double? {
-        account.syncedAt.map {
-            (account.learned.belief ?? prior).freshProbability(age: (now - $0).secondsAsDouble)
-        }
-    }
-
-    /// Looks at some more accounts of each provider, in turn: what was seen longer ago counts for less.
-    package func sampleFreshness() async {
-        for provider in catalog.providers {
-            guard let after = states.withLock({ $0[provider.id] })?.sampledUpTo, let round = round(provider) else {
-                continue
-            }
-            do {
-                let now = time.now()
-                let sample = try await schedule.sample(
-                    provider: provider.id, after: after, limit: Self.sampleSize)
-                var sums = FreshnessSums()
-                for account in sample.accounts {
-                    guard let syncedAt = account.syncedAt else { continue }
-                    sums.add(
-                        belief(account.learned), plan: account.learned.plan, age: (now - syncedAt).secondsAsDouble,
-                        round: round)
-                }
-                states.withLock { [sums] states in
-                    guard var state = states[provider.id] else { return }
-                    state.sampledUpTo = sample.next ?? ""
-                    // A sample of all there is needs no memory.
-                    state.freshness.merge(sums, kept: after.isEmpty && sample.next == nil ? 0 : 0.9)
-                    states[provider.id] = state
-                }
-            } catch {
-                logger.error("Freshness can't be estimated", metadata: ["error": "\(error)"])
-            }
-        }
-    }
 }
 
 extension SyncPlanner.State {
@@ -497,7 +322,7 @@ extension SyncPlanner.State {
 }
 
 extension LearnedSchedule {
-    fileprivate var belief: ChangeBelief? {
+    var belief: ChangeBelief? {
         guard let changeShape, let changeRate, changeShape > 0, changeRate > 0 else { return nil }
         return ChangeBelief(a: changeShape, b: changeRate)
     }
@@ -510,9 +335,9 @@ extension SchedulePlan {
 }
 
 extension Timestamp {
-    fileprivate var seconds: Double { Double(millisecondsSinceEpoch) / 1000 }
+    var seconds: Double { Double(millisecondsSinceEpoch) / 1000 }
 }
 
 extension Duration {
-    fileprivate static func seconds(_ value: Double) -> Duration { .milliseconds(Int64(min(value, 1e12) * 1000)) }
+    static func seconds(_ value: Double) -> Duration { .milliseconds(Int64(min(value, 1e12) * 1000)) }
 }
