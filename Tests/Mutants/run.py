@@ -18,6 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from mutants import MUTANTS  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+# Seconds: longer than any of the tests run by themselves.
+TIME_LIMIT = 900
 # What is left of the package: the test targets named, and what they depend on.
 TRIM = """
 var kept: Set<String> = [%s]
@@ -88,10 +90,14 @@ def build(folder):
 
 
 def fails(folder, binary, test, environment):
-    """Whether a test that matches fails. Without one that runs there is nothing to fail."""
-    outcome = subprocess.run(
-        [binary, "--filter", test, "--testing-library", "swift-testing"], cwd=folder,
-        env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800)
+    """Whether a test that matches fails, or never ends. Without one that runs there is nothing to fail."""
+    try:
+        outcome = subprocess.run(
+            [binary, "--filter", test, "--testing-library", "swift-testing"], cwd=folder,
+            env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        return True, f"not over after {TIME_LIMIT} s"
     if "Test run with 0 tests" in outcome.stdout:
         raise SystemExit(f"FAILED: no test matches {test!r}")
     return outcome.returncode != 0, outcome.stdout
