@@ -256,7 +256,7 @@ package struct AccountSync: Sendable {
             return metadata
         }
         switch outcome {
-        case .updated: logger.info("Profile changed", metadata: metadata)
+        case .updated: logger.debug("Profile changed", metadata: metadata)
         case .unchanged: logger.debug("Profile unchanged", metadata: metadata)
         case .failed(let failure):
             switch failure.disposition {
