@@ -268,6 +268,23 @@ import Testing
         #expect(try await vault.retireUnusedKeys() == [])
     }
 
+    @Test func `security 89: what was sealed for one account of a user does not open at another`() async throws {
+        let fixture = try Fixture()
+        let one = try await fixture.link("1", user: "same")
+        let two = try await fixture.link("2", user: "same")
+        try await fixture.database.maintain { db in
+            try db.run(
+                """
+                UPDATE credential SET access_token =
+                    (SELECT access_token FROM credential AS other WHERE other.account_id = '\(one.id.rawValue)')
+                WHERE account_id = '\(two.id.rawValue)'
+                """)
+        }
+        #expect(try await fixture.database.credentials.read(one.id) != nil)
+        let error = await storeError { try await fixture.database.credentials.read(two.id) }
+        #expect(error == .credentialDamaged(two.id))
+    }
+
     @Test func `a cursor that is none is refused`() async throws {
         let fixture = try Fixture()
         for cursor in ["", "x", "99||1", "-1||1", "0||x", "0|1"] {

@@ -22,7 +22,8 @@ import Testing
         "https://localhost/", "https://localhost./", "https://LOCALHOST/", "https://a.localhost/",
         "https://printer.local/", "https://metadata.google.internal/", "https://intranet/",
         // Not https, and not a private host that was allowed.
-        "http://example.com/", "http://127.0.0.1/", "http://localhost/", "file:///etc/passwd", "gopher://example.com/",
+        "http://example.com/", "http://example.com:443/", "http://127.0.0.1/", "http://localhost/",
+        "file:///etc/passwd", "gopher://example.com/",
         "ftp://example.com/", "dict://127.0.0.1:11211/", "javascript:alert(1)", "HTTPSX://example.com/",
         // User names.
         "https://user@example.com/", "https://user:EXAMPLE@example.com/", "https://example.com@127.0.0.1/",

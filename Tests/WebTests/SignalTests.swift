@@ -206,6 +206,11 @@ import Transfer
                 for (name, value) in changes { claims[name] = value == .null ? nil : value }
                 return try Self.token(claims, header)
             }
+            func ofAnotherIssuer(_ issuer: String) throws -> JSONValue {
+                try JSONValue(
+                    parsing: #"{"https://schemas.openid.net/secevent/oauth/event-type/tokens-revoked":{"subject":"#
+                        + #"{"subject_type":"iss-sub","iss":"\#(issuer)","sub":"100000000000000000011"}}}"#)
+            }
             func push(_ token: String) async throws -> RawResponse {
                 try await send(service, token, [], to: "gamma", type: "application/secevent+jwt")
             }
@@ -214,6 +219,7 @@ import Transfer
                 try token(["iat": .number(JSONNumber(now + 900))]),
                 try token(["iat": .number(JSONNumber(now - 700_000))]),
                 try token(["iat": .null]), try token(["jti": .null]), try token(["events": .null]),
+                try token(["events": try ofAnotherIssuer("https://other.example/")]),
                 try token(header: ["typ": "logout+jwt"]), try token(header: ["typ": "at+jwt"]),
                 try token().split(separator: ".").dropLast().joined(separator: ".") + ".AAAA", "x", "",
             ]
