@@ -39,12 +39,8 @@ final class Connections: Sendable {
         }
         pool = try DatabasePool(path: path, configuration: configuration)
         try pool.writeWithoutTransaction { db in
-            // GRDB sets NORMAL after `prepareDatabase`, under which a commit may be lost with the power. 16 MiB of log
-            // are carried over into the file at once: a page that many syncs wrote goes there once.
-            try db.execute(
-                sql: """
-                    PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4096;
-                    """)
+            // GRDB sets NORMAL after `prepareDatabase`, under which a commit may be lost with the power.
+            try db.execute(sql: "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")
             try Migration.apply(migrations, db, now: time.now())
             try db.inTransaction(.immediate) {
                 vault.use(try KeyCheck.settle(vault.ring, vault, db))
