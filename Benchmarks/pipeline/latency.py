@@ -20,8 +20,10 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "Tests" / "Support"))
 sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent / "Support"))
+from bulk import FIRST_SUBJECT, write_accounts  # noqa: E402
 from rollcall_process import NoRedirect, free_port, wait_for  # noqa: E402
-from server import FIRST_SUBJECT, SCRATCH, Server, configure, make_due, write_accounts  # noqa: E402
+from server import SCRATCH, Server, configure, make_due  # noqa: E402
 
 AIM = 3.0
 OPERATIONS = ("read", "link", "unlink")
@@ -107,7 +109,7 @@ try:
         server.show(change=1, tags=True)
         configuration = configure(folder, server, f"http: {{port: {port}, trusted_proxies: [127.0.0.1]}}\n"
                                   'application: {name: Example, return_to: ["http://127.0.0.1:9"]}\n')
-        accounts = write_accounts(folder, options.accounts)
+        accounts = write_accounts(folder, "pipeline", options.accounts)
         for command in (["accounts", "import", accounts], ["sync", "--once", "--all"]):
             subprocess.run([options.rollcall, *command, "--config", configuration], check=True, capture_output=True)
         key = subprocess.run(

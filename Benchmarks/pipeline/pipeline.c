@@ -2,40 +2,12 @@
 // upserts it with sqlite3, 500 in a transaction. Nothing else: no claim, no lease, no parsing, no comparison, no feed.
 //
 //     pipeline DATABASE URL ACCOUNTS CONCURRENCY
-#include <curl/curl.h>
+#include "../Support/transfers.h"
 #include <openssl/evp.h>
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 enum { perTransaction = 500 };
-
-struct buffer {
-    char *bytes;
-    size_t count, capacity;
-};
-
-struct transfer {
-    CURL *easy;
-    struct curl_slist *fields;
-    struct buffer header, body;
-    long account;
-};
-
-static size_t append(char *bytes, size_t size, size_t count, void *to) {
-    struct buffer *buffer = to;
-    size_t added = size * count;
-    if (buffer->count + added > buffer->capacity) {
-        buffer->capacity = 2 * (buffer->count + added);
-        buffer->bytes = realloc(buffer->bytes, buffer->capacity);
-        if (!buffer->bytes) return 0;
-    }
-    memcpy(buffer->bytes + buffer->count, bytes, added);
-    buffer->count += added;
-    return added;
-}
 
 static sqlite3 *database;
 static sqlite3_stmt *upsert;
@@ -50,19 +22,13 @@ static void check(int ok, const char *what) {
 
 static void run(const char *sql) { check(sqlite3_exec(database, sql, NULL, NULL, NULL) == SQLITE_OK, sql); }
 
-static void begin(CURLM *multi, struct transfer *transfer, const char *url, long account) {
+/// The number of a transfer is the account's.
+static void prepare(struct transfer *transfer) {
     char field[100];
-    snprintf(field, sizeof field, "Authorization: Bearer EXAMPLE-bulk-%ld", account);
+    snprintf(field, sizeof field, "Authorization: Bearer EXAMPLE-bulk-%ld", transfer->number);
     curl_slist_free_all(transfer->fields);
     transfer->fields = curl_slist_append(curl_slist_append(NULL, "Accept: application/json"), field);
-    transfer->account = account;
-    curl_easy_setopt(transfer->easy, CURLOPT_URL, url);
-    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->fields);
-    curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
-    curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, 30000L);
-    curl_easy_setopt(transfer->easy, CURLOPT_HTTPGET, 1L);
     transfer->header.count = transfer->body.count = 0;
-    curl_multi_add_handle(multi, transfer->easy);
 }
 
 static void store(struct transfer *transfer) {
@@ -75,7 +41,7 @@ static void store(struct transfer *transfer) {
     clock_gettime(CLOCK_REALTIME, &now);
     long milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1000000;
     char subject[24];
-    int subjectBytes = snprintf(subject, sizeof subject, "%ld", transfer->account);
+    int subjectBytes = snprintf(subject, sizeof subject, "%ld", transfer->number);
     if (inTransaction == 0) run("BEGIN IMMEDIATE");
     sqlite3_bind_text(upsert, 1, subject, subjectBytes, SQLITE_STATIC);
     sqlite3_bind_blob(upsert, 2, hash, hashBytes, SQLITE_STATIC);
@@ -112,48 +78,9 @@ int main(int argc, char **argv) {
           "prepare");
     digest = EVP_MD_CTX_new();
 
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    CURLM *multi = curl_multi_init();
-    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, concurrency);
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 2 * concurrency);
-    struct transfer *transfers = calloc(concurrency, sizeof *transfers);
-    long begun = 0, done = 0;
-    for (long i = 0; i < concurrency && begun < count; i++) {
-        CURL *easy = transfers[i].easy = curl_easy_init();
-        curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfers[i]);
-        curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
-        curl_easy_setopt(easy, CURLOPT_USERAGENT, "rollcall-benchmark/1");
-        curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, append);
-        curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfers[i].body);
-        curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, append);
-        curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfers[i].header);
-        begin(multi, &transfers[i], url, ++begun);
-    }
-    while (done < count) {
-        int running, left;
-        curl_multi_perform(multi, &running);
-        CURLMsg *message;
-        while ((message = curl_multi_info_read(multi, &left))) {
-            struct transfer *transfer;
-            long status = 0;
-            CURL *easy = message->easy_handle;
-            CURLcode result = message->data.result;
-            curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-            curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-            if (result != CURLE_OK || status != 200) {
-                fprintf(stderr, "transfer failed: %s, status %ld\n", curl_easy_strerror(result), status);
-                return 1;
-            }
-            curl_multi_remove_handle(multi, easy);
-            store(transfer);
-            done++;
-            if (begun < count) begin(multi, transfer, url, ++begun);
-        }
-        if (done < count) curl_multi_poll(multi, NULL, 0, 60000, NULL);
-    }
+    struct transfer *transfers;
+    CURLM *multi = makeTransfers(&transfers, concurrency);
+    runTransfers(multi, transfers, url, count, concurrency, prepare, store);
     if (inTransaction > 0) run("COMMIT");
     return 0;
 }

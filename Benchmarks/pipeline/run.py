@@ -17,7 +17,9 @@ import sys
 import tempfile
 import time
 
-from server import HERE, ROOT, SCRATCH, Server, compiled, configure, make_due, write_accounts  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
+from bulk import write_accounts  # noqa: E402
+from server import HERE, ROOT, SCRATCH, Server, compiled, configure, make_due  # noqa: E402
 
 MODES = ("changed", "unchanged 304", "unchanged 200")
 # Processor time as a multiple of C's, of Python's, and of a changed profile's.
@@ -60,7 +62,7 @@ class Rollcall:
     def __init__(self, folder, server, count):
         self.folder, self.count = pathlib.Path(folder), count
         self.configuration = configure(folder, server, concurrency=options.concurrency)
-        accounts = write_accounts(folder, count)
+        accounts = write_accounts(folder, "pipeline", count)
         measured(options.rollcall, "accounts", "import", accounts, "--config", self.configuration)
         accounts.unlink()
 

@@ -1,24 +1,13 @@
-// A loopback HTTP/1.1 server of profiles: one thread, epoll, connections kept alive. The access token EXAMPLE-bulk-<n> is
-// person n, whose document has about 2 KB and shows the revision that was set last. Costs next to nothing itself.
+// Profiles over HTTP/1.1. The access token EXAMPLE-bulk-<n> is person n, whose document has about 2 KB and shows the revision
+// that was set last. Costs next to nothing itself.
 //
 //     GET /user                     the document; 304 where tags are on and If-None-Match has the current one
 //     GET /set?revision=R&tags=T    what the documents show from now on; whether they carry entity tags
 //     POST /token                   an access token of somebody new, beginning with person 100,000,001
-//
-// Prints its port and leaves when its standard input closes.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "../Support/loopback.h"
 
-enum { requestMax = 8192, connectionsMax = 4096, firstSubject = 500000000 };
+enum { requestMax = 8192, firstSubject = 500000000 };
 
 static long revision = 1, newcomers = 100000000;
 static int hasTags = 1;
@@ -44,13 +33,6 @@ static const char *document =
     "\"updated_at\":\"2026-11-21T10:00:00Z\",\"private_gists\":3,\"total_private_repos\":4,\"owned_private_repos\":4,"
     "\"disk_usage\":12345,\"collaborators\":2,\"two_factor_authentication\":true,"
     "\"plan\":{\"name\":\"free\",\"space\":976562499,\"private_repos\":10000,\"collaborators\":0}}";
-
-static void check(int ok, const char *what) {
-    if (!ok) {
-        perror(what);
-        exit(1);
-    }
-}
 
 static int answer(char *to, int capacity, const char *status, const char *tag, const char *body, int bytes) {
     return snprintf(to, capacity,
@@ -94,61 +76,31 @@ struct connection {
     char bytes[requestMax + 1];
 };
 
-int main(void) {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    check(listener >= 0 && bind(listener, (struct sockaddr *)&address, length) == 0, "bind");
-    check(getsockname(listener, (struct sockaddr *)&address, &length) == 0 && listen(listener, 1024) == 0, "listen");
-    printf("%d\n", ntohs(address.sin_port));
-    fflush(stdout);
+static struct connection *connections[connectionsMax];
 
-    int poller = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-    check(epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event) == 0, "epoll_ctl");
-    event.data.fd = STDIN_FILENO;
-    check(epoll_ctl(poller, EPOLL_CTL_ADD, STDIN_FILENO, &event) == 0, "epoll_ctl: standard input must be a pipe");
-
-    static struct connection *connections[connectionsMax];
-    struct epoll_event events[256];
-    for (;;) {
-        int count = epoll_wait(poller, events, 256, -1);
-        for (int i = 0; i < count; i++) {
-            int descriptor = events[i].data.fd;
-            if (descriptor == STDIN_FILENO) return 0;
-            if (descriptor == listener) {
-                int accepted;
-                while ((accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-                    int on = 1;
-                    setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-                    check(accepted < connectionsMax, "too many connections");
-                    if (!connections[accepted]) connections[accepted] = malloc(sizeof(struct connection));
-                    check(connections[accepted] != NULL, "malloc");
-                    connections[accepted]->count = 0;
-                    event = (struct epoll_event){.events = EPOLLIN, .data.fd = accepted};
-                    check(epoll_ctl(poller, EPOLL_CTL_ADD, accepted, &event) == 0, "epoll_ctl");
-                }
-                continue;
-            }
-            struct connection *connection = connections[descriptor];
-            ssize_t got = recv(descriptor, connection->bytes + connection->count, requestMax - connection->count, 0);
-            if (got < 0 && errno == EAGAIN) continue;
-            if (got <= 0) {
-                close(descriptor);
-                continue;
-            }
-            connection->count += got;
-            connection->bytes[connection->count] = 0;
-            // One request at a time: nobody here pipelines.
-            char *end = strstr(connection->bytes, "\r\n\r\n");
-            if (!end) continue;
-            const char *field = strcasestr(connection->bytes, "\r\ncontent-length: ");
-            long body = field && field < end ? atol(field + 18) : 0;
-            if (connection->count < end + 4 - connection->bytes + body) continue;
-            static char response[8192];
-            int bytes = respond(connection->bytes, response, sizeof response);
-            connection->count = 0;
-            check(send(descriptor, response, bytes, MSG_NOSIGNAL) == bytes, "send");
-        }
-    }
+static void forget(int descriptor) {
+    if (!connections[descriptor]) connections[descriptor] = malloc(sizeof(struct connection));
+    check(connections[descriptor] != NULL, "malloc");
+    connections[descriptor]->count = 0;
 }
+
+static ssize_t receive(int descriptor) {
+    struct connection *connection = connections[descriptor];
+    ssize_t got = recv(descriptor, connection->bytes + connection->count, requestMax - connection->count, 0);
+    if (got <= 0) return got;
+    connection->count += got;
+    connection->bytes[connection->count] = 0;
+    // One request at a time: nobody here pipelines.
+    char *end = strstr(connection->bytes, "\r\n\r\n");
+    if (!end) return got;
+    const char *field = strcasestr(connection->bytes, "\r\ncontent-length: ");
+    long body = field && field < end ? atol(field + 18) : 0;
+    if (connection->count < end + 4 - connection->bytes + body) return got;
+    static char response[8192];
+    int bytes = respond(connection->bytes, response, sizeof response);
+    connection->count = 0;
+    check(send(descriptor, response, bytes, MSG_NOSIGNAL) == bytes, "send");
+    return got;
+}
+
+int main(void) { return serve(forget, receive); }

@@ -1,5 +1,4 @@
 """What the benchmarks of the pipeline share: the server of documents, and a configuration that syncs from it."""
-import json
 import pathlib
 import sqlite3
 import subprocess
@@ -9,8 +8,6 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SCRATCH = ROOT / ".build" / "benchmark-pipeline"
-# Person n, whose access token is EXAMPLE-bulk-n, has this id and n added.
-FIRST_SUBJECT = 500_000_000
 
 
 def compiled(name, *libraries):
@@ -47,16 +44,6 @@ log: {{level: warning}}
 providers:
   pipeline: {{client_id: EXAMPLE, client_secret: EXAMPLE, variables: {{api: "{server.base}"}}}}
 {more}""")
-    return file
-
-
-def write_accounts(folder, count):
-    """A file to import."""
-    file = pathlib.Path(folder) / "accounts.ndjson"
-    with file.open("w") as out:
-        for n in range(1, count + 1):
-            out.write(json.dumps({"user_id": f"user-{n}", "provider": "pipeline", "subject": str(FIRST_SUBJECT + n),
-                                  "access_token": f"EXAMPLE-bulk-{n}"}) + "\n")
     return file
 
 

@@ -5,14 +5,16 @@ Usage: stages.py PATH_OF_ROLLCALL [--accounts N] [--mode changed|304|200]     ne
 """
 import argparse
 import collections
-import json
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 
-from server import SCRATCH, Server, configure, make_due, write_accounts
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
+from bulk import write_accounts  # noqa: E402
+from server import SCRATCH, Server, configure, make_due  # noqa: E402
 
 # The first that matches; a stage inside another stands before it.
 STAGES = [
@@ -66,7 +68,7 @@ def main():
     server = Server()
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         configuration = configure(folder, server)
-        accounts = write_accounts(folder, options.accounts)
+        accounts = write_accounts(folder, "pipeline", options.accounts)
 
         def run(*command):
             subprocess.run([options.rollcall, *command, "--config", configuration], check=True, stdout=subprocess.PIPE)

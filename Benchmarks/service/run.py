@@ -4,7 +4,6 @@ the number of accounts or idling takes too much of it.
 
 Usage: run.py PATH_OF_ROLLCALL [ACCOUNTS]
 """
-import json
 import os
 import pathlib
 import re
@@ -15,13 +14,13 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "Tests" / "Support"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Support"))
+from bulk import FIRST_SUBJECT, write_accounts  # noqa: E402
 from rollcall_process import free_port, wait_for  # noqa: E402
 
 ROLLCALL, ACCOUNTS = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
 HERE = pathlib.Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
-# The simulator's bulk person n, who signs in with EXAMPLE-bulk-n, has this id and n added.
-FIRST_SUBJECT = 500_000_000
 # What fails the run: the peak memory of ten times the accounts against that of the few, and the memory of idling.
 GROWTH_MAX, IDLE_MB_MAX = 1.15, 60
 
@@ -62,21 +61,12 @@ providers:
     return file
 
 
-def import_file(folder, count):
-    file = pathlib.Path(folder) / "accounts.ndjson"
-    with file.open("w") as out:
-        for n in range(1, count + 1):
-            out.write(json.dumps({"user_id": f"user-{n}", "provider": "bulk", "subject": str(FIRST_SUBJECT + n),
-                                  "access_token": f"EXAMPLE-bulk-{n}"}) + "\n")
-    return file
-
-
 def fill(folder, simulator_port, count):
     port = free_port()
     configuration = configure(folder, simulator_port, port)
     result = {}
     result["import"] = run_measured(
-        ROLLCALL, "accounts", "import", import_file(folder, count), "--config", configuration)
+        ROLLCALL, "accounts", "import", write_accounts(folder, "bulk", count), "--config", configuration)
     result["sync"] = run_measured(ROLLCALL, "sync", "--once", "--all", "--config", configuration)
     return configuration, port, result
 
