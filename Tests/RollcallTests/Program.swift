@@ -43,21 +43,6 @@ extension ChildProgram.Outcome {
     }
 }
 
-/// Does something once a time has passed, unless it is cancelled before.
-final class Watch: Sendable {
-    private let task: Task<Void, Never>
-
-    init(_ limit: Duration, _ body: @escaping @Sendable () -> Void) {
-        task = Task {
-            do { try await Task.sleep(for: limit) } catch { return }
-            body()
-        }
-    }
-
-    func cancel() { task.cancel() }
-    deinit { task.cancel() }
-}
-
 /// A program that goes on running, with what it writes to standard error read as it comes.
 final class RunningProgram: Sendable {
     private struct State {
@@ -115,7 +100,10 @@ final class RunningProgram: Sendable {
 
     /// The first line that holds `text`, waited for; a program that does not write it in time is killed.
     func line(containing text: String, within limit: Duration = .seconds(60)) async throws -> String {
-        let watch = Watch(limit) { [child] in child.signal(SIGKILL) }
+        let watch = Task { [child] in
+            do { try await Task.sleep(for: limit) } catch { return }  // It has written the line.
+            child.signal(SIGKILL)
+        }
         defer { watch.cancel() }
         let line: String? = await withCheckedContinuation { continuation in
             state.withLock { state in
@@ -135,9 +123,7 @@ final class RunningProgram: Sendable {
 
     /// The exit status, or the number of the signal that ended it; one that does not end in time is killed.
     func end(within limit: Duration = .seconds(60)) async -> Int32 {
-        let watch = Watch(limit) { [child] in child.signal(SIGKILL) }
-        defer { watch.cancel() }
-        return await child.end()
+        await child.end(within: limit)
     }
 
     /// The most memory it has held at once, in KiB (proc(5)).

@@ -179,12 +179,11 @@ import Testing
         let program = try ChildProgram(
             Program.url.path(), ["serve", "--port", "\(port)", "--log-level", "trace"],
             environment: Program.variables(), folder: folder.path, errors: full.fileDescriptor)
-        let watch = Watch(.seconds(60)) { program.signal(SIGKILL) }
-        defer { watch.cancel() }
+        defer { program.signal(SIGKILL) }
         // Its log can't be read, so it is asked until it answers.
         #expect(try await status(port, "/healthz", retrying: true) == 200)
         program.signal(SIGTERM)
-        #expect(await program.end() == 0)
+        #expect(await program.end(within: .seconds(60)) == 0)
     }
 
     @Test func `security 14, 99: the log tells of a provider without PKCE, the audit trail of a changed one`()

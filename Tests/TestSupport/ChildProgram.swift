@@ -84,7 +84,12 @@ package final class ChildProgram: Sendable {
         return pid
     }
 
-    package func signal(_ signal: Int32) { _ = kill(pid, signal) }
+    /// Nothing to one that has ended: its number may be another's by then.
+    package func signal(_ signal: Int32) {
+        state.withLock { state in
+            if state.status == nil { _ = kill(pid, signal) }
+        }
+    }
 
     /// The exit status, or the number of the signal that ended it.
     package func end() async -> Int32 {
@@ -95,6 +100,16 @@ package final class ChildProgram: Sendable {
             }
             if let status { continuation.resume(returning: status) }
         }
+    }
+
+    /// As above; one that does not end in time is killed, which shows in its status.
+    package func end(within limit: Duration) async -> Int32 {
+        let watch = Task {
+            do { try await Task.sleep(for: limit) } catch { return }  // It has ended.
+            signal(SIGKILL)
+        }
+        defer { watch.cancel() }
+        return await end()
     }
 
     /// A thread that waits for it, so that no task has to.
@@ -138,12 +153,7 @@ extension ChildProgram {
         let child = try ChildProgram(
             program, arguments, environment: environment, folder: folder, input: files.0.descriptor,
             output: files.1.descriptor, errors: files.2.descriptor)
-        let watch = Task {
-            do { try await Task.sleep(for: limit) } catch { return }  // It has ended.
-            child.signal(SIGKILL)
-        }
-        defer { watch.cancel() }
-        return Outcome(status: await child.end(), files)
+        return Outcome(status: await child.end(within: limit), files)
     }
 
     /// As above, for where nothing can be awaited.
