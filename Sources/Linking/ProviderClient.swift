@@ -11,6 +11,7 @@ package import Transfer
 /// requests, and a circuit breaker. One provider's trouble delays no other's requests.
 package actor ProviderClient {
     private let transport: any Transport
+    private let backgroundTransport: any Transport
     /// For what is kept of a provider beside requests.
     nonisolated let database: Database
     let time: any TimeSource
@@ -31,11 +32,13 @@ package actor ProviderClient {
     /// Of requests for, and about, tokens.
     package static let tokenRoute = "token"
 
+    /// - Parameter backgroundTransport: for what nobody waits for, tokens apart: its thread may be held up.
     package init(
-        transport: any Transport, database: Database, telemetry: Telemetry = Telemetry(), time: any TimeSource,
-        random: any RandomSource, logger: Logger
+        transport: any Transport, backgroundTransport: (any Transport)? = nil, database: Database,
+        telemetry: Telemetry = Telemetry(), time: any TimeSource, random: any RandomSource, logger: Logger
     ) {
         self.transport = transport
+        self.backgroundTransport = backgroundTransport ?? transport
         self.database = database
         self.telemetry = telemetry
         self.time = time
@@ -64,7 +67,8 @@ package actor ProviderClient {
         to provider: Provider, account: AccountID? = nil, route: String = tokenRoute, urgency: Urgency
     ) async throws(ProviderRequestError) -> Admission {
         let (taken, at) = try await admit(provider, account: account, route: route, urgency: urgency)
-        return Admission(provider: provider, account: account, route: route, at: at, taken: taken)
+        return Admission(
+            provider: provider, account: account, route: route, urgency: urgency, at: at, taken: taken)
     }
 
     func send(
@@ -76,6 +80,8 @@ package actor ProviderClient {
             request.fields["User-Agent"] = userAgent
         }
         let result: Result<TransferResponse, TransferError>
+        let isPatient = admission.urgency == .background && admission.route != Self.tokenRoute
+        let transport = isPatient ? backgroundTransport : transport
         let leftAt = ContinuousClock.now
         do {
             result = .success(try await transport.send(request))
@@ -381,6 +387,7 @@ struct Admission: Sendable {
     let provider: Provider
     let account: AccountID?
     let route: String
+    let urgency: Urgency
     /// When it was given.
     let at: Timestamp
     fileprivate let taken: [TakenRequest]

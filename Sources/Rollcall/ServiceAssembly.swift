@@ -32,6 +32,8 @@ struct ServiceAssembly: Sendable {
     let database: Database
     let catalog: ProviderCatalog
     let transport: CurlTransport
+    /// Of the syncs, which also write on its thread: who waits for an answer must not wait for those.
+    private let syncTransport: CurlTransport
     let linking: AccountLinking
     let devices: DeviceLinking
     let tokenCheck: TokenCheck
@@ -60,11 +62,13 @@ struct ServiceAssembly: Sendable {
         lock = servesAlone ? try ServiceLock.acquire(databasePath: configuration.databasePath) : nil
         database = try configuration.openDatabase(time: time, random: random)
         transport = try configuration.transport(to: catalog.providers)
+        syncTransport = try configuration.transport(to: catalog.providers)
 
         let telemetry = Telemetry()
         telemetry.setBuild(version: Self.version)
         let client = ProviderClient(
-            transport: transport, database: database, telemetry: telemetry, time: time, random: random, logger: logger)
+            transport: transport, backgroundTransport: syncTransport, database: database, telemetry: telemetry,
+            time: time, random: random, logger: logger)
         let servers = AuthorizationServers(client: client, time: time, logger: logger)
         revocations = RevocationSender(
             database: database, catalog: catalog, client: client, servers: servers, owner: owner, time: time,
@@ -96,7 +100,7 @@ struct ServiceAssembly: Sendable {
         syncPass = SyncPass(
             catalog: catalog, schedule: database.schedule, accountSync: accountSync, planner: planner, client: client,
             concurrency: configuration.concurrency, owner: owner, time: time, logger: logger,
-            executor: transport.executor)
+            executor: syncTransport.executor)
         syncService = SyncService(
             pass: syncPass, tokens: tokens, revocations: revocations, database: database, catalog: catalog,
             planner: planner, time: time, logger: logger)
@@ -212,6 +216,7 @@ struct ServiceAssembly: Sendable {
         // Before the transport, which would cut off the answers that carry new refresh tokens.
         await tokens.finish()
         await transport.shutDown()
+        await syncTransport.shutDown()
         // Their outcome goes into the outbox: what was cut short is sent again after the next start.
         await revocations.finishSending()
         database.close()

@@ -19,7 +19,7 @@ extension AccountStore {
                 credential: imported.credential, linkedAt: imported.linkedAt ?? transaction.now,
                 nextSyncAt: imported.nextSyncAt, importDigest: digest)
             if let profile = imported.profile {
-                try transaction.store(profile, of: id, imported.userID, imported.provider, patch: nil)
+                try transaction.store(profile, of: id, imported.userID, imported.provider, nil)
                 try transaction.confirmProfile(
                     of: id, at: transaction.now, validators: profile.validators, mapping: profile.mapping)
             }

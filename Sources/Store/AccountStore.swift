@@ -39,7 +39,7 @@ package struct AccountStore: Sendable {
                 try transaction.db.run(
                     "UPDATE linked_account SET requested_scopes = ? WHERE id = ?", requested, account)
             }
-            try transaction.store(link.profile, of: account, link.userID, link.provider, patch: link.difference)
+            try transaction.store(link.profile, of: account, link.userID, link.provider, link.difference)
             try transaction.confirmProfile(
                 of: account, at: transaction.now, validators: link.profile.validators,
                 mapping: link.profile.mapping)

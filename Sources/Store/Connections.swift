@@ -39,8 +39,12 @@ final class Connections: Sendable {
         }
         pool = try DatabasePool(path: path, configuration: configuration)
         try pool.writeWithoutTransaction { db in
-            // GRDB sets NORMAL after `prepareDatabase`, under which a commit may be lost with the power.
-            try db.execute(sql: "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")
+            // GRDB sets NORMAL after `prepareDatabase`, under which a commit may be lost with the power. The log is carried
+            // over every 2 MB: whoever writes next waits for that.
+            try db.execute(
+                sql: """
+                    PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 500;
+                    """)
             try Migration.apply(migrations, db, now: time.now())
             try db.inTransaction(.immediate) {
                 vault.use(try KeyCheck.settle(vault.ring, vault, db))
@@ -50,20 +54,29 @@ final class Connections: Sendable {
         readers = try ReadConnections(path: path, busyTimeout: busyTimeout)
     }
 
+    /// Where a transaction runs.
+    enum Place { case writersThread, callersThread }
+
     /// Runs `body` in one IMMEDIATE transaction; it is durable when this returns and undone when this throws.
+    /// - Parameter survivesPowerLoss: false for what nobody misses after one; it spares the flush of the disk.
     @discardableResult
     func write<Value: Sendable>(
+        on place: Place = .writersThread, survivesPowerLoss: Bool = true,
         _ body: @escaping @Sendable (Transaction) throws -> Value
     ) async throws(StoreError) -> Value {
         if isClosed.load(ordering: .acquiring) { throw .closed }
         let actor = AuditActor.current
         underWay.add(1, ordering: .acquiringAndReleasing)
         let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { [self] db in
+            let write: @Sendable (Connection) -> Void = { [self] db in
                 continuation.resume(
-                    returning: transact(db, as: actor, body).mapError { StoreError(($0 as? BeginFailure)?.cause ?? $0) }
-                )
+                    returning: transact(db, as: actor, flushes: survivesPowerLoss, body)
+                        .mapError { StoreError(($0 as? BeginFailure)?.cause ?? $0) })
                 underWay.subtract(1, ordering: .acquiringAndReleasing)
+            }
+            switch place {
+            case .writersThread: pool.asyncWriteWithoutTransaction(write)
+            case .callersThread: pool.writeWithoutTransaction(write)
             }
         }
         return try result.get()
@@ -77,7 +90,7 @@ final class Connections: Sendable {
     /// twice. For what is many and small; custody of tokens has its own commit at once.
     @discardableResult
     func writeShared<Value: Sendable>(
-        _ body: @escaping @Sendable (Transaction) throws -> Value
+        on place: Place = .writersThread, _ body: @escaping @Sendable (Transaction) throws -> Value
     ) async throws(StoreError) -> Value {
         if isClosed.load(ordering: .acquiring) { throw .closed }
         underWay.add(1, ordering: .acquiringAndReleasing)
@@ -89,9 +102,10 @@ final class Connections: Sendable {
             answer.give(.failure($0))
         }
         if shared.add(write) {
-            // Whoever is ready to run comes first: those that have come back together are written together.
-            await Task.yield()
-            commitShared()
+            // Whoever is ready to run comes first, and what its answers make ready: those that have come back together are
+            // written together.
+            for _ in 0..<8 { await Task.yield() }
+            commitShared(on: place)
         }
         return try await answer.value.get()
     }
@@ -99,42 +113,53 @@ final class Connections: Sendable {
     /// For tests: those that no transaction has taken up.
     var waitingToShare: Int { shared.count }
 
-    /// The next group of shared writes, behind whoever is in the writer's queue by now.
-    private func commitShared() {
-        pool.asyncWriteWithoutTransaction { [self] db in
-            let (group, hasMore) = shared.next()
-            // Together, and on failure one by one.
-            let together = transact(db) { transaction in
-                try group.map { write in
-                    transaction.actor = write.actor
-                    return try write.run(transaction)
-                }
+    /// Everything that waits to be shared, a group at a time, each behind whoever is in the writer's queue by then.
+    private func commitShared(on place: Place) {
+        switch place {
+        case .writersThread:
+            pool.asyncWriteWithoutTransaction { [self] db in
+                if commitGroup(db) { commitShared(on: .writersThread) }
             }
-            switch together {
-            case .success(let answers): for answer in answers { answer() }
-            case .failure(let error) where group.count == 1 || error is BeginFailure:
-                for write in group { write.fail(StoreError((error as? BeginFailure)?.cause ?? error)) }
-            case .failure:
-                for write in group {
-                    switch transact(db, as: write.actor, write.run) {
-                    case .success(let answer): answer()
-                    case .failure(let error): write.fail(StoreError((error as? BeginFailure)?.cause ?? error))
-                    }
-                }
-            }
-            underWay.subtract(group.count, ordering: .acquiringAndReleasing)
-            if hasMore { commitShared() }
+        case .callersThread:
+            while pool.writeWithoutTransaction({ [self] db in commitGroup(db) }) {}
         }
     }
 
+    /// The next group of shared writes; whether there are more.
+    private func commitGroup(_ db: Connection) -> Bool {
+        let (group, hasMore) = shared.next()
+        // Together, and on failure one by one.
+        let together = transact(db) { transaction in
+            try group.map { write in
+                transaction.actor = write.actor
+                return try write.run(transaction)
+            }
+        }
+        switch together {
+        case .success(let answers): for answer in answers { answer() }
+        case .failure(let error) where group.count == 1 || error is BeginFailure:
+            for write in group { write.fail(StoreError((error as? BeginFailure)?.cause ?? error)) }
+        case .failure:
+            for write in group {
+                switch transact(db, as: write.actor, write.run) {
+                case .success(let answer): answer()
+                case .failure(let error): write.fail(StoreError((error as? BeginFailure)?.cause ?? error))
+                }
+            }
+        }
+        underWay.subtract(group.count, ordering: .acquiringAndReleasing)
+        return hasMore
+    }
+
     private func transact<Value>(
-        _ db: Connection, as actor: AuditActor = .service, _ body: (Transaction) throws -> Value
+        _ db: Connection, as actor: AuditActor = .service, flushes: Bool = true, _ body: (Transaction) throws -> Value
     ) -> Result<Value, any Error> {
         let transaction = Transaction(db: db, statements: statements, vault: vault, now: time.now(), random: random)
         transaction.actor = actor
         var hasBegun = false
         var value: Value?
         do {
+            try statements.flushCommits(flushes, db)
             try db.inTransaction(.immediate) {
                 hasBegun = true
                 value = try body(transaction)
@@ -309,8 +334,8 @@ private struct BeginFailure: Error { var cause: any Error }
 
 /// Writes that wait for a commit which they share.
 private final class SharedCommits: Sendable {
-    /// A whole group keeps others from writing for a few milliseconds.
-    private static let groupMax = 64
+    /// A whole group keeps others from writing for about a millisecond.
+    private static let groupMax = 32
 
     struct Write: Sendable {
         let actor: AuditActor

@@ -29,9 +29,8 @@ package struct SyncResult: Sendable {
         /// The provider confirmed the cached profile, by 304 or with equal content; `validators` for the next request,
         /// `nil` keeps those stored.
         case unchanged(validators: [String: Validators]?)
-        /// Stored where its hash differs from the cached one. `patch`: RFC 6902, over `{"claims": …, "raw": …}`; `nil`
-        /// says that both were replaced.
-        case profile(Profile, patch: String?)
+        /// Stored where its hash differs from the cached one; without a difference the feed says that all was replaced.
+        case profile(Profile, difference: ProfileDifference?)
     }
 
     package var content: Content

@@ -7,7 +7,7 @@ extension SyncScheduleStore {
     /// relink, a dead grant or an operator set meanwhile stays, as does one whose dead grant is no longer the one held, and `since` of a problem that goes on.
     /// It may share its commit with other records, and is durable when this returns.
     package func record(_ result: SyncResult, for claim: SyncClaim) async throws(StoreError) -> Bool {
-        try await connections.writeShared { transaction in
+        try await connections.writeShared(on: place) { transaction in
             try transaction.recordPlainly(result, for: claim) || transaction.recordInFull(result, for: claim)
         }
     }
@@ -27,10 +27,13 @@ extension SyncScheduleStore {
                 SELECT 1 FROM linked_account WHERE id = ?1 AND status = 'active' AND problem_code IS NULL)
         """
 
+    static let claimedProfileSQL = """
+        SELECT claims, raw FROM profile WHERE account_id = ?1 AND version = ?2 AND content_hash = ?3
+        """
+
     static let updateProfileSQL = """
-        UPDATE profile SET version = ?2 + 1, changed_at = ?3, content_hash = ?4, email_verified = ?5, claims = ?6,
-            raw = ?7
-        WHERE account_id = ?1 AND version = ?2 AND content_hash = ?8
+        UPDATE profile SET version = ?2, changed_at = ?3, content_hash = ?4, email_verified = ?5, claims = ?6, raw = ?7
+        WHERE account_id = ?1
         """
 
     /// Apart, for what is named in an UPDATE is written to its index even where it stays as it is.
@@ -80,28 +83,35 @@ extension Transaction {
             parameters.real(15, learned.plan?.weight)
         }
         guard recorded == 1 else { return false }
-        if case .profile(let profile, let patch) = result.content, profile.contentHash != claim.contentHash {
-            try replaceProfile(profile, patch: patch, for: claim)
+        if case .profile(let profile, let difference) = result.content, profile.contentHash != claim.contentHash {
+            try replaceProfile(profile, difference, for: claim)
         }
         return true
     }
 
-    private func replaceProfile(_ profile: Profile, patch: String?, for claim: SyncClaim) throws {
+    private func replaceProfile(_ profile: Profile, _ difference: ProfileDifference?, for claim: SyncClaim) throws {
         let account = claim.account
-        let replaced = try run(.updateProfile) { parameters in
+        var claimed: ProfileContent?
+        try run(.claimedProfile) { parameters in
             parameters.text(1, account.id.rawValue)
             parameters.integer(2, claim.version)
+            parameters.text(3, claim.contentHash)
+        } row: {
+            claimed = ProfileContent(claims: try $0.text(0), raw: try $0.text(1))
+        }
+        guard let claimed, let version = claim.version else {
+            // Another one meanwhile.
+            try store(profile, of: account.id, account.userID, account.provider, difference)
+            return
+        }
+        try run(.updateProfile) { parameters in
+            parameters.text(1, account.id.rawValue)
+            parameters.integer(2, version + 1)
             parameters.time(3, now)
             parameters.text(4, profile.contentHash)
             parameters.bool(5, profile.emailVerified)
             parameters.text(6, profile.claims)
             parameters.text(7, profile.raw)
-            parameters.text(8, claim.contentHash)
-        }
-        guard replaced == 1, let version = claim.version else {
-            // Not the one that the patch was made from.
-            try store(profile, of: account.id, account.userID, account.provider, patch: nil)
-            return
         }
         try run(.updateProfileNames) { parameters in
             parameters.text(1, account.id.rawValue)
@@ -109,7 +119,8 @@ extension Transaction {
             parameters.text(3, profile.preferredUsername)
         }
         let content = ProfileContent(claims: profile.claims, raw: profile.raw)
-        try appendUpdate(account, version: version + 1, patch: patch ?? Self.replacement(content))
+        try appendUpdate(
+            account, version: version + 1, patch: difference?(claimed, content) ?? Self.replacement(content))
     }
 
     func recordInFull(_ result: SyncResult, for claim: SyncClaim) throws -> Bool {
@@ -125,13 +136,11 @@ extension Transaction {
             try db.run("UPDATE sync_schedule SET attempted_at = ? WHERE account_id = ?", result.at, id)
         case .unchanged(let validators):
             try confirmProfile(of: id, at: result.at, validators: validators)
-        case .profile(let profile, let patch):
+        case .profile(let profile, let difference):
             guard profile.subject == account.subject else {
                 throw StoreError.inconsistent("the profile is of another subject")
             }
-            var difference: ProfileDifference?
-            if let patch { difference = { _, _ in patch } }
-            try store(profile, of: id, account.userID, account.provider, patch: difference)
+            try store(profile, of: id, account.userID, account.provider, difference)
             try confirmProfile(
                 of: id, at: result.at, validators: profile.validators, mapping: profile.mapping)
         }

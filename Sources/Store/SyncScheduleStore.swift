@@ -40,6 +40,15 @@ package struct SyncScheduleStore: Sendable {
     package static let pauseMax: Duration = .seconds(86_400)
 
     let connections: Connections
+    /// Where claims and records are written.
+    var place = Connections.Place.writersThread
+
+    /// The same, claiming and recording on the caller's thread, which waits for the writer and the disk: for tasks on a
+    /// thread of their own, never for those that share theirs with callers. So a sync keeps one processor busy, not two, and
+    /// whoever wants an answer meanwhile finds another free.
+    package var onCallersThread: SyncScheduleStore {
+        SyncScheduleStore(connections: connections, place: .callersThread)
+    }
 
     /// Leases accounts that are due, the longest due first, at most `slots[provider]` of each provider; a lease that has
     /// run out counts as free. Providers that are paused yield none.
@@ -58,7 +67,7 @@ package struct SyncScheduleStore: Sendable {
                 }
             }
         if due.isEmpty { return [] }
-        return try await connections.write { transaction in
+        return try await connections.write(on: place, survivesPowerLoss: false) { transaction in
             var claims: [SyncClaim] = []
             for (provider, count) in due.sorted(by: { $0.key < $1.key }) where count > 0 {
                 if try transaction.pause(of: provider, now: now) != nil { continue }

@@ -103,7 +103,7 @@ extension Transaction {
     /// Stores a profile where its hash differs from the cached one, with the change that says so. Returns whether it did.
     @discardableResult
     func store(
-        _ profile: Profile, of id: AccountID, _ user: UserID, _ provider: ProviderID, patch: ProfileDifference?
+        _ profile: Profile, of id: AccountID, _ user: UserID, _ provider: ProviderID, _ difference: ProfileDifference?
     ) throws -> Bool {
         let held = try db.first("SELECT version, content_hash, claims, raw FROM profile WHERE account_id = ?", id)
         guard let held else {
@@ -127,7 +127,7 @@ extension Transaction {
                 preferred_username = ?, claims = ?, raw = ? WHERE account_id = ?
             """, version, now, profile.contentHash, profile.email, profile.emailVerified, profile.preferredUsername,
             profile.claims, profile.raw, id)
-        let text = patch?(old, new) ?? Self.replacement(new)
+        let text = difference?(old, new) ?? Self.replacement(new)
         try append(.profileUpdated, id, user, provider, version: version, patch: text)
         return true
     }

@@ -4,13 +4,14 @@ import GRDBSQLite
 
 /// The statements that every sync runs.
 enum WriterStatement: Int, CaseIterable {
-    case claimDue, claim, record, updateProfile, updateProfileNames, appendUpdate
+    case claimDue, claim, record, claimedProfile, updateProfile, updateProfileNames, appendUpdate
 
     var sql: String {
         switch self {
         case .claimDue: SyncScheduleStore.claimDueSQL
         case .claim: Transaction.claimSQL
         case .record: SyncScheduleStore.recordSQL
+        case .claimedProfile: SyncScheduleStore.claimedProfileSQL
         case .updateProfile: SyncScheduleStore.updateProfileSQL
         case .updateProfileNames: SyncScheduleStore.updateProfileNamesSQL
         case .appendUpdate: SyncScheduleStore.appendUpdateSQL
@@ -19,11 +20,23 @@ enum WriterStatement: Int, CaseIterable {
 }
 
 /// The writer's prepared statements of `WriterStatement`, bound and read without GRDB's rows and arguments between, which
-/// cost several times what the statements do.
+/// cost several times what the statements do; and whether its commits wait for the disk.
 ///
 /// `@unchecked`: GRDB runs everything on the writer's connection on one serial queue, and nothing else touches this.
 final class WriterStatements: @unchecked Sendable {
     private var prepared = [OpaquePointer?](repeating: nil, count: WriterStatement.allCases.count)
+
+    private var flushesCommits = true
+
+    /// To be said before a transaction, for within one SQLite refuses to change it. What is not flushed is in the log all
+    /// the same, and durable with the next commit that is.
+    func flushCommits(_ flushes: Bool, _ db: Connection) throws {
+        if flushes == flushesCommits { return }
+        // No transaction that has to be durable begins on the word of one that failed half way.
+        flushesCommits = false
+        try db.execute(sql: "PRAGMA synchronous = \(flushes ? "FULL" : "NORMAL");")
+        flushesCommits = flushes
+    }
 
     /// Calls `row` for each row; returns how many rows were changed.
     @discardableResult

@@ -15,7 +15,7 @@ package struct AccountSync: Sendable {
     static let leaseRenewal: Duration = SyncPass.lease / 3
 
     private let catalog: ProviderCatalog
-    private let schedule: SyncScheduleStore
+    private var schedule: SyncScheduleStore
     private let planner: SyncPlanner?
     private let tokens: AccessTokens
     private let profiles: ProfileFetch
@@ -46,6 +46,13 @@ package struct AccountSync: Sendable {
             schedule: schedule, interval: Self.leaseRenewal, lease: SyncPass.lease, time: time, logger: logger)
         self.random = random
         self.logger = logger
+    }
+
+    /// The same, for a task on a thread of its own (`SyncScheduleStore.onCallersThread`).
+    var onCallersThread: AccountSync {
+        var copy = self
+        copy.schedule = schedule.onCallersThread
+        return copy
     }
 
     /// Never throws: whatever happens is recorded at the account, and its lease is freed.
@@ -129,7 +136,7 @@ package struct AccountSync: Sendable {
             if case .failed(.resource(.unauthorized)) = fetched, isSettling(credential, provider) {
                 return failed(.retry, .providerUnavailable, "The provider does not accept the new access token yet.")
             }
-            var attempt = attempt(from: fetched, claim: claim, cached: cached)
+            var attempt = attempt(from: fetched, claim: claim)
             attempt.generation = credential.generation
             return attempt
         } catch {
@@ -145,7 +152,7 @@ package struct AccountSync: Sendable {
         return stored.generation > 1 && age >= .zero && age < provider.tokenSettling
     }
 
-    private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim, cached: CachedContent) -> Attempt {
+    private func attempt(from fetched: ProfileFetchResult, claim: SyncClaim) -> Attempt {
         switch fetched {
         case .notModified(let validators, let freshFor):
             return Attempt(outcome: .unchanged, content: .unchanged(validators: validators), freshFor: freshFor)
@@ -155,12 +162,10 @@ package struct AccountSync: Sendable {
                     .retry, .unexpectedResponse, "The provider answered with another person's profile.")
             }
             guard profile.contentHash != claim.contentHash else {
-                return Attempt(outcome: .unchanged, content: .profile(profile, patch: nil), freshFor: freshFor)
+                return Attempt(outcome: .unchanged, content: .profile(profile, difference: nil), freshFor: freshFor)
             }
-            let content = ProfileContent(claims: profile.claims, raw: profile.raw)
-            // Without it the feed says that everything was replaced.
-            let patch = (try? cached.read()).flatMap { ProfilePatch.text(from: $0, to: content) }
-            return Attempt(outcome: .updated, content: .profile(profile, patch: patch), freshFor: freshFor)
+            return Attempt(
+                outcome: .updated, content: .profile(profile, difference: ProfilePatch.text), freshFor: freshFor)
         case .failed(let failure):
             return failed(failure.disposition, failure.problemCode, failure.detail)
         }

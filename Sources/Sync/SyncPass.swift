@@ -37,8 +37,8 @@ package struct SyncPass: Sendable {
         time: any TimeSource, logger: Logger, executor: (any TaskExecutor)? = nil
     ) {
         self.catalog = catalog
-        self.schedule = schedule
-        self.accountSync = accountSync
+        self.schedule = executor == nil ? schedule : schedule.onCallersThread
+        self.accountSync = executor == nil ? accountSync : accountSync.onCallersThread
         self.planner = planner
         self.client = client
         self.concurrency = concurrency

@@ -1,5 +1,6 @@
 import Accounts
 import Linking
+import Logging
 import Providers
 import Store
 import Synchronization
@@ -55,6 +56,28 @@ import Transfer
             guard case .paused(let until, _) = error else { throw error }
             return until
         }
+    }
+
+    @Test func `what nobody waits for has a transport of its own, tokens never`() async throws {
+        let fixture = try fixture("{}")
+        let background = ScriptedTransport { await fixture.site.answer($0) }
+        let client = ProviderClient(
+            transport: fixture.transport, backgroundTransport: background, database: fixture.database, time: time,
+            random: SeededRandom(seed: 1), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let provider = try fixture.provider()
+        for (route, urgency) in [
+            ("user", Urgency.callerWaits), ("user", .background), (ProviderClient.tokenRoute, .callerWaits),
+            (ProviderClient.tokenRoute, .background),
+        ] {
+            var request = Self.me
+            request.fields["X-Case"] = "\(route) \(urgency)"
+            _ = try await client.send(request, to: provider, route: route, urgency: urgency)
+        }
+        #expect(background.requests.map { $0.fields["X-Case"] } == ["user background"])
+        #expect(
+            fixture.transport.requests.map { $0.fields["X-Case"] } == [
+                "user callerWaits", "token callerWaits", "token background",
+            ])
     }
 
     // MARK: - The manifest's limits

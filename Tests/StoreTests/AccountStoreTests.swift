@@ -140,7 +140,7 @@ import Testing
         _ = try await fixture.database.credentials.beginRefresh(account.id, owner: "a", lease: .seconds(60))
         try await fixture.link(credential: .example(access: "access-EXAMPLE-2", refresh: "refresh-EXAMPLE-2"))
         let result = SyncResult(
-            content: .profile(try .example(name: "Stale"), patch: nil), at: fixture.time.now(), nextSyncAt: nil)
+            content: .profile(try .example(name: "Stale"), difference: nil), at: fixture.time.now(), nextSyncAt: nil)
         #expect(try await fixture.database.schedule.record(result, for: claim) == false)
         let late = try await fixture.database.credentials.commitRefresh(
             account.id, owner: "a", from: 1, .example(access: "access-EXAMPLE-late"))

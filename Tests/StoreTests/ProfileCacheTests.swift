@@ -43,7 +43,8 @@ import Testing
             let found = try #require(
                 try await fixture.database.schedule.claim(account.id, owner: "a", lease: .seconds(1)))
             let content: SyncResult.Content =
-                step % 3 == 0 ? .profile(try .example(name: "N\(step / 6)"), patch: nil) : .unchanged(validators: nil)
+                step % 3 == 0
+                ? .profile(try .example(name: "N\(step / 6)"), difference: nil) : .unchanged(validators: nil)
             let result = SyncResult(content: content, at: fixture.time.now(), nextSyncAt: nil)
             #expect(try await fixture.database.schedule.record(result, for: found))
             try look()
@@ -66,7 +67,8 @@ import Testing
             let writer = step % 2 == 0 ? fixture.database : other
             let found = try #require(try await writer.schedule.claim(account.id, owner: "a", lease: .seconds(1)))
             let result = SyncResult(
-                content: .profile(try .example(name: "N\(step)"), patch: nil), at: fixture.time.now(), nextSyncAt: nil)
+                content: .profile(try .example(name: "N\(step)"), difference: nil), at: fixture.time.now(),
+                nextSyncAt: nil)
             #expect(try await writer.schedule.record(result, for: found))
             #expect(try fixture.database.profiles.document(account: account.id)?.version == Int64(step + 1))
         }
@@ -92,7 +94,7 @@ import Testing
                     let found = try #require(
                         try await fixture.database.schedule.claim(account.id, owner: "a", lease: .seconds(1)))
                     let result = SyncResult(
-                        content: .profile(try .example(name: "N\(step)"), patch: nil), at: fixture.time.now(),
+                        content: .profile(try .example(name: "N\(step)"), difference: nil), at: fixture.time.now(),
                         nextSyncAt: nil)
                     _ = try await fixture.database.schedule.record(result, for: found)
                 }
@@ -108,7 +110,8 @@ import Testing
             let found = try #require(
                 try await fixture.database.schedule.claim(account.id, owner: "a", lease: .seconds(1)))
             let result = SyncResult(
-                content: .profile(try .example(name: "N\(step)"), patch: "[]"), at: fixture.time.now(), nextSyncAt: nil)
+                content: .profile(try .example(name: "N\(step)"), difference: { _, _ in "[]" }), at: fixture.time.now(),
+                nextSyncAt: nil)
             #expect(try await fixture.database.schedule.record(result, for: found))
         }
         var versions: [Int64] = []

@@ -138,7 +138,8 @@ import Testing
             SyncResult(content: .failed, at: now, nextSyncAt: now, failures: 1, problem: problem), for: claim)
         let again = try #require(try await database.schedule.claim(moved.id, owner: "a", lease: .seconds(9)))
         _ = try await database.schedule.record(
-            SyncResult(content: .profile(.example(name: "Third"), patch: nil), at: now, nextSyncAt: now), for: again)
+            SyncResult(content: .profile(.example(name: "Third"), difference: nil), at: now, nextSyncAt: now),
+            for: again)
         let third = try #require(try await database.schedule.claim(moved.id, owner: "a", lease: .seconds(9)))
         try await database.schedule.release([third])
         _ = try await database.schedule.expedite(moved.id, at: now)

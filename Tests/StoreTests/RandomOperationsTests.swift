@@ -140,7 +140,9 @@ private final class RandomRun {
         switch pick(5) {
         case 0: break
         case 1, 2:
-            result.content = .profile(try profile(claim.account.subject.rawValue), patch: pick(2) == 0 ? "[]" : nil)
+            let difference: ProfileDifference = { _, _ in "[]" }
+            result.content = .profile(
+                try profile(claim.account.subject.rawValue), difference: pick(2) == 0 ? difference : nil)
         default:
             result.content = .failed
             result.failures = claim.failures + 1

@@ -1,4 +1,6 @@
 import Accounts
+import Dispatch
+import Foundation
 import GRDB
 import Synchronization
 import TestSupport
@@ -38,6 +40,67 @@ import Testing
         }
     }
 
+    @Test func `who has a thread of its own claims and records on it`() async throws {
+        let fixture = try Fixture()
+        for number in 0..<40 {
+            try await fixture.link("\(number)", profile: .example("\(number)"), nextSyncAfter: .zero)
+        }
+        let thread = OwnThread()
+        defer { thread.end() }
+        let threads = Mutex<Set<UInt>>([])
+        let schedule = fixture.database.schedule
+        try await fixture.database.maintain { db in
+            db.trace(options: .statement) { _ in threads.withLock { _ = $0.insert(UInt(pthread_self())) } }
+        }
+        let now = fixture.time.now()
+        let run: @Sendable (SyncScheduleStore) async throws -> Set<UInt> = { schedule in
+            threads.withLock { $0 = [] }
+            let claims = try await schedule.claimDue(
+                now: now, owner: "a", lease: .seconds(60), slots: [github: 20], looksFirst: false)
+            #expect(claims.count == 20)
+            try await withThrowingTaskGroup(of: Bool.self) { group in
+                for claim in claims {
+                    group.addTask {
+                        try await schedule.record(
+                            SyncResult(
+                                content: .unchanged(validators: nil), at: now, nextSyncAt: now + .seconds(60)),
+                            for: claim)
+                    }
+                }
+                for try await isRecorded in group { #expect(isRecorded) }
+            }
+            return threads.withLock(\.self)
+        }
+        let own = try await withTaskExecutorPreference(thread) { try await run(schedule.onCallersThread) }
+        #expect(own == [thread.id])
+        let writers = try await withTaskExecutorPreference(thread) { try await run(schedule) }
+        #expect(writers.isEmpty == false)
+        #expect(writers.contains(thread.id) == false)
+    }
+
+    @Test func `a claim is not worth a flush of the disk, whatever is written next is`() async throws {
+        let fixture = try Fixture()
+        let account = try await fixture.link(nextSyncAfter: .zero)
+        let flushes: @Sendable (Connection) throws -> Int64? = { try $0.first("PRAGMA synchronous")?.int64(0) }
+        let seen = Mutex<[Int64?]>([])
+        try await fixture.database.maintain { db in
+            db.trace(options: .statement) { event in
+                guard case .statement(let statement) = event else { return }
+                if statement.sql.hasPrefix("PRAGMA synchronous = NORMAL") { seen.withLock { $0.append(1) } }
+                if statement.sql.hasPrefix("PRAGMA synchronous = FULL") { seen.withLock { $0.append(2) } }
+                if statement.sql.hasPrefix("COMMIT") { seen.withLock { $0.append(nil) } }
+            }
+        }
+        for _ in 0..<2 {
+            _ = try await fixture.database.schedule.claimDue(
+                now: fixture.time.now(), owner: "a", lease: .seconds(60), slots: [github: 1], looksFirst: false)
+        }
+        #expect(try await fixture.database.maintain(flushes) == 1)
+        _ = try await fixture.database.credentials.beginRefresh(account.id, owner: "a", lease: .seconds(60))
+        #expect(try await fixture.database.maintain(flushes) == 2)
+        #expect(seen.withLock(\.self) == [1, nil, nil, 2, nil])
+    }
+
     private func commits(_ fixture: Fixture) async throws -> Commits {
         let commits = Commits()
         try await fixture.database.maintain { db in
@@ -57,7 +120,8 @@ import Testing
         let results = try await together(fixture, 20) { number in
             let profile = try Profile.example(claims[number].account.subject.rawValue, name: "New \(number)")
             return try await fixture.database.schedule.record(
-                SyncResult(content: .profile(profile, patch: "[]"), at: now, nextSyncAt: now + .seconds(60)),
+                SyncResult(
+                    content: .profile(profile, difference: { _, _ in "[]" }), at: now, nextSyncAt: now + .seconds(60)),
                 for: claims[number])
         }
         #expect(try results.allSatisfy { try $0.get() })
@@ -80,7 +144,8 @@ import Testing
             let profile = try Profile.example(
                 number == 2 ? "else" : claims[number].account.subject.rawValue, name: "New")
             return try await fixture.database.schedule.record(
-                SyncResult(content: .profile(profile, patch: "[]"), at: now, nextSyncAt: now), for: claims[number])
+                SyncResult(content: .profile(profile, difference: { _, _ in "[]" }), at: now, nextSyncAt: now),
+                for: claims[number])
         }
         for (number, result) in results.enumerated() {
             if number == 2 {
@@ -107,7 +172,7 @@ import Testing
             var profile = try Profile.example(claims[number].account.subject.rawValue, name: "New")
             profile.raw = long
             return try await fixture.database.schedule.record(
-                SyncResult(content: .profile(profile, patch: nil), at: now, nextSyncAt: now), for: claims[number])
+                SyncResult(content: .profile(profile, difference: nil), at: now, nextSyncAt: now), for: claims[number])
         }
         for result in results { #expect(throws: StoreError.diskFull) { try result.get() } }
         #expect(try await fixture.changes().allSatisfy { $0.kind != .profileUpdated })
@@ -164,4 +229,43 @@ private final class Gate: Sendable {
 
     var isOpen: Bool { value.load(ordering: .acquiring) }
     func open() { value.store(true, ordering: .releasing) }
+}
+
+/// A thread that runs the tasks which prefer it.
+private final class OwnThread: TaskExecutor {
+    private struct State {
+        var jobs: [UnownedJob] = []
+        var id: UInt = 0
+        var hasEnded = false
+    }
+
+    private let state = Mutex(State())
+    private let hasWork = DispatchSemaphore(value: 0)
+
+    init() {
+        let hasBegun = DispatchSemaphore(value: 0)
+        Thread.detachNewThread { [self] in
+            state.withLock { $0.id = UInt(pthread_self()) }
+            hasBegun.signal()
+            while true {
+                hasWork.wait()
+                let (job, hasEnded) = state.withLock { ($0.jobs.isEmpty ? nil : $0.jobs.removeFirst(), $0.hasEnded) }
+                if let job { job.runSynchronously(on: asUnownedTaskExecutor()) } else if hasEnded { return }
+            }
+        }
+        hasBegun.wait()
+    }
+
+    var id: UInt { state.withLock { $0.id } }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        state.withLock { $0.jobs.append(job) }
+        hasWork.signal()
+    }
+
+    func end() {
+        state.withLock { $0.hasEnded = true }
+        hasWork.signal()
+    }
 }

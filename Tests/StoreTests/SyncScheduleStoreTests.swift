@@ -78,7 +78,7 @@ import Testing
         let second = try #require(try await claim(fixture, owner: "a", [github: 1]).first)
         let now = fixture.time.now()
         let result = SyncResult(
-            content: .profile(try .example(name: "Late"), patch: nil), at: now, nextSyncAt: now + .seconds(60))
+            content: .profile(try .example(name: "Late"), difference: nil), at: now, nextSyncAt: now + .seconds(60))
         #expect(try await fixture.database.schedule.record(result, for: first) == false)
         #expect(try await fixture.database.accounts.account(account.id) == account)
         #expect(try await fixture.database.schedule.record(result, for: second))
@@ -93,7 +93,8 @@ import Testing
         let found = try #require(try await claim(fixture, [github: 1]).first)
         let patch = #"[{"op":"replace","path":"/claims/name","value":"Mona"}]"#
         let profile = try Profile.example(name: "Mona", validators: ["user": Validators(etag: "\"v2\"")])
-        let result = SyncResult(content: .profile(profile, patch: patch), at: now, nextSyncAt: now + .seconds(60))
+        let result = SyncResult(
+            content: .profile(profile, difference: { _, _ in patch }), at: now, nextSyncAt: now + .seconds(60))
         #expect(try await fixture.database.schedule.record(result, for: found))
         let after = try #require(try await fixture.database.accounts.account(account.id))
         #expect(after.syncedAt == now)
@@ -129,7 +130,7 @@ import Testing
             let claim = try #require(try await schedule.claim(account.id, owner: "a", lease: .seconds(60)))
             let profile = try Profile.example(name: "\(number)", email: email, username: username)
             let result = SyncResult(
-                content: .profile(profile, patch: nil), at: fixture.time.now(), nextSyncAt: fixture.time.now())
+                content: .profile(profile, difference: nil), at: fixture.time.now(), nextSyncAt: fixture.time.now())
             #expect(try await schedule.record(result, for: claim))
             for known in ["octocat@example.com", "mona@example.com"] {
                 #expect(try await isFound(email: known) == (known == email))
@@ -145,7 +146,7 @@ import Testing
         for (index, content) in [
             SyncResult.Content.unchanged(validators: nil),
             .unchanged(validators: ["user": Validators(etag: "\"v2\"")]),
-            .profile(try .example(validators: ["user": Validators(etag: "\"v3\"")]), patch: nil),
+            .profile(try .example(validators: ["user": Validators(etag: "\"v3\"")]), difference: nil),
         ].enumerated() {
             fixture.time.advance(by: .seconds(10))
             let now = fixture.time.now()
@@ -221,7 +222,7 @@ import Testing
             account.id, generation: 1, code: .consentRevoked, detail: "The provider says invalid_grant.")
         let now = fixture.time.now()
         let result = SyncResult(
-            content: .profile(try .example(name: "Mona"), patch: nil), at: now, nextSyncAt: now, status: .active)
+            content: .profile(try .example(name: "Mona"), difference: nil), at: now, nextSyncAt: now, status: .active)
         #expect(try await schedule.record(result, for: found))
         let after = try #require(try await fixture.database.accounts.account(account.id))
         #expect(after.status == .needsRelink)
@@ -254,7 +255,7 @@ import Testing
         let found = try #require(try await claim(fixture, [github: 1]).first)
         _ = try await fixture.database.accounts.unlink(account.id)
         let result = SyncResult(
-            content: .profile(try .example(name: "Late"), patch: nil), at: fixture.time.now(), nextSyncAt: nil)
+            content: .profile(try .example(name: "Late"), difference: nil), at: fixture.time.now(), nextSyncAt: nil)
         #expect(try await fixture.database.schedule.record(result, for: found) == false)
         #expect(try await fixture.kinds() == [.accountLinked, .profileCreated, .accountUnlinked])
     }
@@ -264,7 +265,8 @@ import Testing
         try await fixture.link(nextSyncAfter: .zero)
         let found = try #require(try await claim(fixture, [github: 1]).first)
         let result = SyncResult(
-            content: .profile(try .example("999", name: "Mallory"), patch: nil), at: fixture.time.now(), nextSyncAt: nil
+            content: .profile(try .example("999", name: "Mallory"), difference: nil), at: fixture.time.now(),
+            nextSyncAt: nil
         )
         let error = await storeError { try await fixture.database.schedule.record(result, for: found) }
         #expect(error == .inconsistent("the profile is of another subject"))

@@ -323,7 +323,8 @@ import Testing
             try await fixture.database.schedule.claim(account.id, owner: "a", lease: .seconds(60)))
         let patch = #"[{"op":"replace","path":"/claims/name","value":"\#(personal[3])"}]"#
         let result = SyncResult(
-            content: .profile(try profile(personal[3]), patch: patch), at: fixture.time.now(), nextSyncAt: nil)
+            content: .profile(try profile(personal[3]), difference: { _, _ in patch }), at: fixture.time.now(),
+            nextSyncAt: nil)
         #expect(try await fixture.database.schedule.record(result, for: found))
         _ = try await fixture.database.credentials.beginRefresh(account.id, owner: "a", lease: .seconds(60))
         #expect(
@@ -351,7 +352,7 @@ import Testing
         let found = try #require(
             try await fixture.database.schedule.claim(account.id, owner: "a", lease: .seconds(60)))
         let result = SyncResult(
-            content: .profile(try .example(name: "New"), patch: nil), at: fixture.time.now(), nextSyncAt: nil)
+            content: .profile(try .example(name: "New"), difference: nil), at: fixture.time.now(), nextSyncAt: nil)
         #expect(try await fixture.database.schedule.record(result, for: found))
         #expect(try await fixture.database.checkpoint())
         #expect(try fixture.filesContain("Old-MARKER-EXAMPLE") == false)
