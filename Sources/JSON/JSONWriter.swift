@@ -29,7 +29,10 @@ private struct JSONWriter {
     let sortsMembers: Bool
     var output: [UInt8] = []
 
-    init(sortsMembers: Bool) { self.sortsMembers = sortsMembers }
+    init(sortsMembers: Bool) {
+        self.sortsMembers = sortsMembers
+        output.reserveCapacity(1024)
+    }
 
     mutating func write(_ value: JSONValue) {
         switch value {

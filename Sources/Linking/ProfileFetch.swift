@@ -93,7 +93,7 @@ package struct ProfileFetch: Sendable {
         // Claims that another mapping made are not confirmed by a 304: all is fetched anew, once.
         var usable = isMappedAlike ? previous.validators : [:]
         // A validator without the body that it validates would leave a hole.
-        if !usable.isEmpty {
+        if !usable.isEmpty, !(provider.hasOneResponse && previous.mapping != nil) {
             let held = previous.names()
             usable = usable.filter { held.contains($0.key) }
         }
@@ -166,7 +166,9 @@ package struct ProfileFetch: Sendable {
             validators[request.name] = response.validators
         }
         guard isModified else { return .notModified(validators: validators, freshFor: freshFor) }
-        let stored = known ?? previous.members(needing: unmodified)
+        // Where no more than responses is ever held, and all have been answered anew, nothing held is needed.
+        let needsHeld = keepsOfLink || provider.issuer != nil || !unmodified.isEmpty
+        let stored = known ?? (needsHeld ? previous.members(needing: unmodified) : JSONObject())
         for name in unmodified {
             guard let body = stored[name] else {
                 // Only its name could be read: all is fetched anew.

@@ -93,6 +93,11 @@ extension ClaimType.Kind {
 }
 
 extension Provider {
+    /// Every profile of this mapping was made from the one response that there is.
+    package var hasOneResponse: Bool {
+        mapping.requests.count == 1 && mapping.requests.allSatisfy { !$0.isOptional && !$0.isUserinfo }
+    }
+
     /// Pure: the responses by request name → profile. A 304 is given as the body stored before; a request that was left
     /// out, or whose refusal leaves its claims out, is not given.
     ///

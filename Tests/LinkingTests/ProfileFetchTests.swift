@@ -2,6 +2,7 @@ import Accounts
 import JSON
 import Linking
 import Providers
+import Synchronization
 import TestSupport
 import Testing
 import Transfer
@@ -104,6 +105,33 @@ import Transfer
         #expect(fixture.transport.requests.suffix(2).map { $0.fields["if-none-match"] } == ["\"u1\"", nil])
         _ = try await fetch(.init(raw: "damaged", validators: previous.validators))
         #expect(fixture.transport.requests.suffix(2).map { $0.fields["if-none-match"] } == [nil, nil])
+    }
+
+    @Test func `of a provider with one request the held copy is not read, whatever is answered`() async throws {
+        let fixture = try Fixture(
+            time: time, manifests: ["alpha": Manifests.alpha], instances: [Manifests.instance("alpha")])
+        let provider = try fixture.provider()
+        let reads = Atomic(0)
+        let previous = ProfileFetch.Previous(
+            validators: ["user": Validators(etag: "\"u1\"")], mapping: provider.mappingFingerprint, isThere: true
+        ) {
+            reads.add(1, ordering: .relaxed)
+            return nil
+        }
+        func fetch() async -> ProfileFetchResult {
+            await fixture.main.profiles.fetch(
+                provider: provider, account: nil, credential: fixture.credential(lifetime: .seconds(3600)),
+                previous: previous, urgency: .background)
+        }
+        fixture.site.on("/me", 304, [:], "")
+        guard case .notModified = await fetch() else {
+            Issue.record("modified")
+            return
+        }
+        fixture.site.on("/me", 200, ["ETag": "\"u2\""], Self.user)
+        #expect(await fetch().profile?.validators == ["user": Validators(etag: "\"u2\"")])
+        #expect(fixture.transport.requests.map { $0.fields["if-none-match"] } == ["\"u1\"", "\"u1\""])
+        #expect(reads.load(ordering: .relaxed) == 0)
     }
 
     @Test func `304 to a request without condition is no profile`() async throws {
