@@ -18,11 +18,11 @@ from server import SCRATCH, Server, configure, make_due  # noqa: E402
 
 # The first that matches; a stage inside another stands before it.
 STAGES = [
+    ("difference for the feed", r"ProfilePatch|JSONTextPatch"),
     ("record: schedule, profile, feed", r"recordPlainly|recordInFull|replaceProfile|appendUpdate"),
     ("claim: due accounts, their rows and credentials", r"claimDue|syncClaim|claimAhead"),
     ("commit: log, sync to disk, checkpoint", r"inTransaction|[cC]ommitTransaction|beginTransaction|WalCheckpoint"),
     ("read of the held copy", r"SyncScheduleStore\.content|CachedContent"),
-    ("difference for the feed", r"ProfilePatch|JSONTextPatch"),
     ("parse of the answer", r"JSONParser|JSONValue\.init<.*parsing"),
     ("map, hash, compare", r"Provider\.profile\(|ProfileMapping|contentHash"),
     ("libcurl", r"\bcurl_|Curl_|CurlOptions|CurlEasy|ResponseReader|CurlTransfer\b|CurlTransfers"),
