@@ -60,7 +60,7 @@ package struct ProfileFetch: Sendable {
             }
         }
 
-        // Stored by us; were it unreadable, here or as JSON, everything would simply be fetched anew.
+        // Stored by us; were it unreadable, here or as JSON, everything would be fetched anew once it is needed.
         private var text: String? { isThere ? try? raw() : nil }
 
         private func read(where isNeeded: (String) -> Bool) -> JSONObject {
@@ -166,7 +166,7 @@ package struct ProfileFetch: Sendable {
             validators[request.name] = response.validators
         }
         guard isModified else { return .notModified(validators: validators, freshFor: freshFor) }
-        // Where no more than responses is ever held, and all have been answered anew, nothing held is needed.
+        // Where the manifest keeps no more than responses, and all have been answered anew, nothing held is needed.
         let needsHeld = keepsOfLink || provider.issuer != nil || !unmodified.isEmpty
         let stored = known ?? (needsHeld ? previous.members(needing: unmodified) : JSONObject())
         for name in unmodified {

@@ -31,8 +31,11 @@ package actor ProviderClient {
     static let keysRoute = "keys"
     /// Of requests for, and about, tokens.
     package static let tokenRoute = "token"
+    static let revocationRoute = "revocation"
+    /// What a caller may come to wait for, whoever asked first.
+    private static let sharedRoutes = [discoveryRoute, keysRoute, tokenRoute, revocationRoute]
 
-    /// - Parameter backgroundTransport: for what nobody waits for, tokens apart: its thread may be held up.
+    /// - Parameter backgroundTransport: for profiles that nobody waits for: its thread may be held up.
     package init(
         transport: any Transport, backgroundTransport: (any Transport)? = nil, database: Database,
         telemetry: Telemetry = Telemetry(), time: any TimeSource, random: any RandomSource, logger: Logger
@@ -80,7 +83,7 @@ package actor ProviderClient {
             request.fields["User-Agent"] = userAgent
         }
         let result: Result<TransferResponse, TransferError>
-        let isPatient = admission.urgency == .background && admission.route != Self.tokenRoute
+        let isPatient = admission.urgency == .background && !Self.sharedRoutes.contains(admission.route)
         let transport = isPatient ? backgroundTransport : transport
         let leftAt = ContinuousClock.now
         do {

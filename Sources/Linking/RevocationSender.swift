@@ -130,7 +130,8 @@ package struct RevocationSender: Sendable {
             guard !requests.isEmpty else { return .refused }
             var worst = RevocationOutcome.alreadyDead
             for request in requests {
-                let response = try await client.send(request, to: provider, route: "revocation", urgency: .background)
+                let response = try await client.send(
+                    request, to: provider, route: ProviderClient.revocationRoute, urgency: .background)
                 let outcome = TokenRevocation.read(response, method: server.revocation)
                 if case .retry = outcome { return outcome }
                 if outcome == .refused || worst == .alreadyDead { worst = outcome }

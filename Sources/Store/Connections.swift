@@ -16,7 +16,9 @@ final class Connections: Sendable {
     let signals = Signals()
     private let pool: DatabasePool
     private let statements = WriterStatements()
+    /// Apart: who waits on the writer's thread must not wait for what else is done on a caller's.
     private let shared = SharedCommits()
+    private let sharedByCallersThread = SharedCommits()
     private let isClosed = Atomic(false)
     /// Transactions that are asked for and not answered.
     private let underWay = Atomic(0)
@@ -101,13 +103,20 @@ final class Connections: Sendable {
         } fail: {
             answer.give(.failure($0))
         }
-        if shared.add(write) {
+        if shared(on: place).add(write) {
             // Whoever is ready to run comes first, and what its answers make ready: those that have come back together are
             // written together.
             for _ in 0..<8 { await Task.yield() }
             commitShared(on: place)
         }
         return try await answer.value.get()
+    }
+
+    private func shared(on place: Place) -> SharedCommits {
+        switch place {
+        case .writersThread: shared
+        case .callersThread: sharedByCallersThread
+        }
     }
 
     /// For tests: those that no transaction has taken up.
@@ -118,15 +127,15 @@ final class Connections: Sendable {
         switch place {
         case .writersThread:
             pool.asyncWriteWithoutTransaction { [self] db in
-                if commitGroup(db) { commitShared(on: .writersThread) }
+                if commitGroup(of: shared, db) { commitShared(on: .writersThread) }
             }
         case .callersThread:
-            while pool.writeWithoutTransaction({ [self] db in commitGroup(db) }) {}
+            while pool.writeWithoutTransaction({ [self] db in commitGroup(of: sharedByCallersThread, db) }) {}
         }
     }
 
     /// The next group of shared writes; whether there are more.
-    private func commitGroup(_ db: Connection) -> Bool {
+    private func commitGroup(of shared: SharedCommits, _ db: Connection) -> Bool {
         let (group, hasMore) = shared.next()
         // Together, and on failure one by one.
         let together = transact(db) { transaction in
@@ -334,7 +343,7 @@ private struct BeginFailure: Error { var cause: any Error }
 
 /// Writes that wait for a commit which they share.
 private final class SharedCommits: Sendable {
-    /// A whole group keeps others from writing for about a millisecond.
+    /// A whole group of usual profiles keeps others from writing for about a millisecond.
     private static let groupMax = 32
 
     struct Write: Sendable {

@@ -167,7 +167,7 @@ extension SyncScheduleStore {
     package func claimAhead(
         _ provider: ProviderID, count: Int, minimum: Duration, owner: String, lease: Duration
     ) async throws(StoreError) -> [SyncClaim] {
-        try await connections.write { transaction in
+        try await connections.write(on: place, survivesPowerLoss: false) { transaction in
             let now = transaction.now
             let rows = try transaction.db.rows(
                 Self.claimAheadSQL, owner, now + min(lease, Transaction.leaseMax), provider, now, count,

@@ -30,7 +30,8 @@ package struct SyncPass: Sendable {
     ///   - client: knows what each provider can take now.
     ///   - concurrency: accounts synced at the same time, over all providers.
     ///   - owner: tells this process's claims from another's.
-    ///   - executor: where the syncs run: on the thread that transfers come back to, none changes threads.
+    ///   - executor: where the syncs run, and write: on the thread that their transfers come back to, none changes
+    ///     threads. One that callers' transfers do not need.
     package init(
         catalog: ProviderCatalog, schedule: SyncScheduleStore, accountSync: AccountSync,
         planner: SyncPlanner? = nil, client: ProviderClient? = nil, concurrency: Int, owner: String,

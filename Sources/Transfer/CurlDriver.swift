@@ -134,12 +134,14 @@ final class CurlDriver: TaskExecutor {
         while !work.isStopping {
             // Jobs leave submissions and transfers leave jobs: a few rounds before the sockets are looked at again.
             var rounds = 0
+            let began = Monotonic.now
             while rounds < 8, takeWork(&work) {
                 for job in work.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
                 for submission in work.submissions { transfers.start(submission) }
                 for exchange in work.cancellations { transfers.cancel(exchange) }
                 rounds += 1
             }
+            transfers.excuse(Monotonic.now.milliseconds - began.milliseconds)
             transfers.perform()
             if !work.isStopping, fallAsleep() { transfers.poll() }
         }

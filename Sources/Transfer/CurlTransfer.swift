@@ -13,6 +13,7 @@ final class CurlTransfer {
     /// How much of the request's body is with libcurl.
     private var bodySent = 0
     private var refusedAddress = false
+    private var connectMilliseconds = 0
 
     init(options: CurlOptions) throws(CurlFailure) {
         guard let easy = CurlEasy() else { throw CurlFailure(code: CURLE_OUT_OF_MEMORY) }
@@ -35,8 +36,15 @@ final class CurlTransfer {
         response = ResponseReader(bodyBytesMax: exchange.bodyBytesMax, headerBytesMax: exchange.headerBytesMax)
         bodySent = 0
         refusedAddress = false
+        connectMilliseconds = exchange.connectMilliseconds
         easy.errorBuffer[0] = 0
         try options.apply(exchange, to: easy)
+    }
+
+    func allowToConnect(longerBy milliseconds: Int) {
+        connectMilliseconds += milliseconds
+        // Refused, the limit is the one there was.
+        try? easy.set(CURLOPT_CONNECTTIMEOUT_MS, connectMilliseconds)
     }
 
     /// Ends the exchange and frees what belongs to it.

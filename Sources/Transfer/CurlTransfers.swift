@@ -13,6 +13,8 @@ final class CurlTransfers {
 
     /// What a burst leaves beyond it is freed.
     private static let pooledCountMax = 256
+    /// Milliseconds; less is nothing to a limit of seconds.
+    private static let excusedMin = 50
 
     init(multi: CurlMulti, options: CurlOptions, count: EasyHandleCount) {
         self.multi = multi
@@ -65,6 +67,13 @@ final class CurlTransfers {
             end(transfer, transfer.result(ccurl_message_result(message)))
         }
         endOverdue()
+    }
+
+    /// The driver's thread was held up: what libcurl has not looked at meanwhile is not late. To be said before `perform`,
+    /// for libcurl looks at the clock before it looks at the socket.
+    func excuse(_ milliseconds: Int) {
+        guard milliseconds >= Self.excusedMin else { return }
+        for transfer in running { transfer.allowToConnect(longerBy: milliseconds) }
     }
 
     /// Waits for a socket, a timer of libcurl's, a deadline or `curl_multi_wakeup`.

@@ -58,7 +58,7 @@ import Transfer
         }
     }
 
-    @Test func `what nobody waits for has a transport of its own, tokens never`() async throws {
+    @Test func `profiles that nobody waits for have a transport of their own`() async throws {
         let fixture = try fixture("{}")
         let background = ScriptedTransport { await fixture.site.answer($0) }
         let client = ProviderClient(
@@ -66,8 +66,8 @@ import Transfer
             random: SeededRandom(seed: 1), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let provider = try fixture.provider()
         for (route, urgency) in [
-            ("user", Urgency.callerWaits), ("user", .background), (ProviderClient.tokenRoute, .callerWaits),
-            (ProviderClient.tokenRoute, .background),
+            ("user", Urgency.callerWaits), ("user", .background), ("token", .callerWaits),
+            ("token", .background), ("discovery", .background), ("keys", .background), ("revocation", .background),
         ] {
             var request = Self.me
             request.fields["X-Case"] = "\(route) \(urgency)"
@@ -76,7 +76,8 @@ import Transfer
         #expect(background.requests.map { $0.fields["X-Case"] } == ["user background"])
         #expect(
             fixture.transport.requests.map { $0.fields["X-Case"] } == [
-                "user callerWaits", "token callerWaits", "token background",
+                "user callerWaits", "token callerWaits", "token background", "discovery background",
+                "keys background", "revocation background",
             ])
     }
 

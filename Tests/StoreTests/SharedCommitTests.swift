@@ -78,6 +78,31 @@ import Testing
         #expect(writers.contains(thread.id) == false)
     }
 
+    @Test func `who waits on the writer's thread does not wait for another's`() async throws {
+        let fixture = try Fixture()
+        let claims = try await claims(fixture, 2)
+        let thread = OwnThread()
+        defer { thread.end() }
+        let now = fixture.time.now()
+        let schedule = fixture.database.schedule
+        let result = SyncResult(content: .unchanged(validators: nil), at: now, nextSyncAt: now + .seconds(60))
+        let (isHeld, isFree) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let first = Task(executorPreference: thread) {
+            async let isRecorded = schedule.onCallersThread.record(result, for: claims[0])
+            // It has been added, and its thread is busy with something else.
+            await Task.yield()
+            isHeld.signal()
+            let isInTime = isFree.waits(seconds: 60)
+            return (try await isRecorded, isInTime)
+        }
+        #expect(isHeld.waits(seconds: 60))
+        #expect(try await schedule.record(result, for: claims[1]))
+        isFree.signal()
+        let (isRecorded, isInTime) = try await first.value
+        #expect(isRecorded)
+        #expect(isInTime)
+    }
+
     @Test func `a claim is not worth a flush of the disk, whatever is written next is`() async throws {
         let fixture = try Fixture()
         let account = try await fixture.link(nextSyncAfter: .zero)
@@ -268,4 +293,9 @@ private final class OwnThread: TaskExecutor {
         state.withLock { $0.hasEnded = true }
         hasWork.signal()
     }
+}
+
+extension DispatchSemaphore {
+    /// Holds up the thread. False where nobody signals in time.
+    fileprivate func waits(seconds: Int) -> Bool { wait(timeout: .now() + .seconds(seconds)) == .success }
 }

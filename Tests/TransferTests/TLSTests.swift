@@ -105,6 +105,22 @@ final class TLSTests {
         #expect(try await slow.value == 200)
     }
 
+    @Test func `does not count as connecting what holds up its thread`() async throws {
+        try certificates.issue("good")
+        let front = try TLSFront(server, certificates, certificate: "good")
+        defer { front.stop() }
+        let transport = try makeTransport(caFile: certificates.caFile)
+        let request = TransferRequest(.get, front.url(), limits: TransferLimits(connect: .seconds(1)))
+        let status = try await withTaskExecutorPreference(transport.executor) {
+            async let response = transport.send(request)
+            // It has begun, and no handshake is over so soon.
+            for _ in 0..<10 { await Task.yield() }
+            usleep(1_200_000)
+            return try await response.status
+        }
+        #expect(status == 200)
+    }
+
     @Test func `refuses a redirect from https to http`() async throws {
         let plain = try LoopbackServer.answering(.response())
         let moving = try LoopbackServer.answering(.response("302 Found", ["Location: \(plain.url())"]))
