@@ -8,7 +8,9 @@ import Testing
 @testable import Store
 
 @Suite(.timeLimit(.minutes(10))) struct DatabaseTests {
-    @Test func `security 61, 75: every commit reaches the disk and what is erased is overwritten`() async throws {
+    @Test func `security 61, 75: what is committed reaches the disk, claims apart, and what is erased is overwritten`()
+        async throws
+    {
         let fixture = try Fixture()
         let pragmas = try await fixture.database.maintain { db in
             try ["synchronous", "secure_delete", "foreign_keys", "busy_timeout"].map { name in
