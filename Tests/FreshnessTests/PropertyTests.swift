@@ -28,6 +28,18 @@ import Testing
         }
     }
 
+    @Test func `the interval is where the value is the price, however flat the value is there`() {
+        for round in 0..<20_000 {
+            let belief = ChangeBelief(a: logUniform(0.01...500), b: logUniform(60...1e9))
+            let value = SyncValue(belief, theta: round % 2 == 0 ? .infinity : logUniform(3600...1e8))
+            let price = value.value(at: logUniform(1e3...1e10))
+            let interval = value.interval(weight: 1, price: price, in: 1e3...1e10)
+            let shorter = value.value(at: interval * (1 - 1e-6))
+            let longer = value.value(at: interval * (1 + 1e-6))
+            #expect(shorter <= price * (1 + 1e-11) && longer >= price * (1 - 1e-11), "\(value) \(price) \(interval)")
+        }
+    }
+
     @Test func `a change raises the believed rate, none lowers it, and beliefs stay finite for any times`() {
         for _ in 0..<5000 {
             let belief = ChangeBelief(a: logUniform(0.01...1e6), b: logUniform(1e-3...1e12))
