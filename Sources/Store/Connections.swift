@@ -124,13 +124,14 @@ final class Connections: Sendable {
 
     /// Everything that waits to be shared, a group at a time, each behind whoever is in the writer's queue by then.
     private func commitShared(on place: Place) {
+        let shared = shared(on: place)
         switch place {
         case .writersThread:
             pool.asyncWriteWithoutTransaction { [self] db in
-                if commitGroup(of: shared, db) { commitShared(on: .writersThread) }
+                if commitGroup(of: shared, db) { commitShared(on: place) }
             }
         case .callersThread:
-            while pool.writeWithoutTransaction({ [self] db in commitGroup(of: sharedByCallersThread, db) }) {}
+            while pool.writeWithoutTransaction({ [self] db in commitGroup(of: shared, db) }) {}
         }
     }
 

@@ -26,8 +26,8 @@ package final class CurlTransport: Transport {
     deinit { driver.stop() }
 
     /// The thread of the driver as an executor. Tasks that prefer it await transfers without a change of thread; what
-    /// they do in between holds up every other transfer of this transport. While it writes to a file, others had better
-    /// use another.
+    /// they do in between holds up every other transfer of this transport. What blocks, on a disk for one, needs a
+    /// transport that nobody else uses.
     package var executor: any TaskExecutor { driver }
 
     /// Ends what is under way with `.cancelled` and returns once libcurl's memory and sockets are freed. Later
